@@ -1,0 +1,230 @@
+//! What can go wrong with a section, and what to do about it.
+
+use std::{convert::Infallible, time::Duration};
+
+use crate::{Holder, InvalidName, LockName};
+
+type Diesel = diesel::result::Error;
+
+/// What went wrong with a section: which lock, what happened, what to do.
+///
+/// | the work has… | variants |
+/// |---|---|
+/// | **not run** | [`InvalidName`](Self::InvalidName), [`OpenTransaction`](Self::OpenTransaction), [`AlreadyHeld`](Self::AlreadyHeld), [`Timeout`](Self::Timeout), [`Deadlock`](Self::Deadlock), [`Interrupted`](Self::Interrupted), [`Broken`](Self::Broken), [`Refused`](Self::Refused) |
+/// | **run**, but was not shown to be alone to the end | [`Lost`](Self::Lost), [`ConnectionSwapped`](Self::ConnectionSwapped) |
+/// | **run**, and part of it was rolled back | [`TransactionLeftOpen`](Self::TransactionLeftOpen) |
+///
+/// [`Database`](Self::Database) is the work's own: it lets `?` turn Diesel's errors into this type.
+///
+/// ```
+/// use diesel_named_lock::NamedLockError;
+///
+/// fn http_status(error: &NamedLockError) -> u16 {
+///     match error {
+///         NamedLockError::Timeout { .. } => 409,
+///         error if error.is_transient() => 503,
+///         _ => 500,
+///     }
+/// }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NamedLockError {
+    /// The name can't name a lock. Found before any I/O.
+    #[error(transparent)]
+    InvalidName(#[from] InvalidName),
+
+    /// The lock was not free in time. The work has not run; nothing is held.
+    #[error(
+        "named lock `{name}` was not free within {waited:.3?}{}: try again later or wait longer",
+        held_by(.holder)
+    )]
+    Timeout {
+        /// The lock; of several, the one that was not free.
+        name: LockName,
+        /// How long the section waited, for all of its locks.
+        waited: Duration,
+        /// Who held it right after, as far as the server tells; `None` if it was free again by then.
+        holder: Option<Box<Holder>>,
+    },
+
+    /// This very session holds the lock already: an outer section, or a `GET_LOCK` by hand that was never released.
+    #[error(
+        "connection {connection_id} itself holds named lock `{name}` already: use another name in the inner section, \
+         or make it `reentrant()`; if there is no outer section, a `GET_LOCK` by hand was not released"
+    )]
+    AlreadyHeld {
+        /// The lock.
+        name: LockName,
+        /// The session that holds it: the caller's own.
+        connection_id: u64,
+    },
+
+    /// A transaction is open: what it has read may be older than the lock. Found before any I/O.
+    ///
+    /// A transaction that Diesel's `begin_test_transaction` opened does not count, so code with sections can be tested.
+    #[error(
+        "a section on named lock `{name}` can't begin inside a transaction (depth {depth}), whose view of the data \
+         may be older than the lock: take the lock first, then begin (`with_named_lock_transaction`)"
+    )]
+    OpenTransaction {
+        /// The lock; of several, the first.
+        name: LockName,
+        /// How many transactions and savepoints are open.
+        depth: u32,
+    },
+
+    /// The work succeeded, but left a transaction open. It was rolled back before the lock was released.
+    #[error(
+        "the work under named lock `{name}` left a transaction open (depth {depth}): it was rolled back before the \
+         release; commit it inside the work (`conn.transaction`)"
+    )]
+    TransactionLeftOpen {
+        /// The lock; of several, the first.
+        name: LockName,
+        /// How many transactions and savepoints the work had left open.
+        depth: u32,
+    },
+
+    /// Sessions wait for each other's named locks in a circle, and the server chose this one to give up. The work has
+    /// not run; nothing of this section is held. Retry only after letting go of the outer section's lock.
+    #[error("waiting for named lock `{name}` would be a deadlock: take locks together, with `NamedLock::all_of`")]
+    Deadlock {
+        /// The lock that was waited for.
+        name: LockName,
+        /// The server's answer.
+        source: Diesel,
+    },
+
+    /// The wait was ended from outside: `KILL QUERY`, or a statement time limit of this session (`max_execution_time`,
+    /// `max_statement_time`) shorter than the timeout. The work has not run; nothing is held.
+    #[error(
+        "waiting for named lock `{name}` was interrupted after {waited:.3?}, by `KILL QUERY` or a statement time \
+         limit (`max_execution_time`, `max_statement_time`): try again"
+    )]
+    Interrupted {
+        /// The lock that was waited for.
+        name: LockName,
+        /// How long the section had waited.
+        waited: Duration,
+        /// The server's error; `None` where it answered NULL, as MariaDB does.
+        source: Option<Diesel>,
+    },
+
+    /// The work has run, but at its end the server did not confirm that the lock was still ours: somebody else may
+    /// have held it meanwhile. Nothing is held any more, but for milliseconds where the session had to be ended.
+    #[error(
+        "named lock `{name}` was lost by connection {connection_id}: the work ran, but perhaps not alone; \
+         check what it wrote before doing it again"
+    )]
+    Lost {
+        /// The lock; of several, the first that was found lost.
+        name: LockName,
+        /// The session that held it.
+        connection_id: u64,
+        /// What the release or the roll-back failed with; `None` where the server answered that the lock was not held,
+        /// as when the work released it by hand.
+        source: Option<Diesel>,
+    },
+
+    /// The work put another connection in place of the one that held the lock. The session that held it was ended, and
+    /// the lock seen to be free of it, unless there is a `source`.
+    #[error(
+        "the work under named lock `{name}` replaced its connection: {expected} held the lock, {found} came back; {}; \
+         never swap or replace the connection inside the work",
+        stray(*.expected, .source)
+    )]
+    ConnectionSwapped {
+        /// The lock; of several, the last in order.
+        name: LockName,
+        /// The connection id of the session that held the lock.
+        expected: u64,
+        /// The connection id of the session that came back.
+        found: u64,
+        /// Why the session that held the lock could not be ended: it still holds the lock.
+        source: Option<Diesel>,
+    },
+
+    /// The connection can't be used: Diesel's transaction manager is in error, or the server is gone. The work has not
+    /// run. Drop the connection (a pool closes it at check-in) and take another.
+    #[error("no section on named lock `{name}`: this connection is broken ({source}); drop it and take another one")]
+    Broken {
+        /// The lock.
+        name: LockName,
+        /// What Diesel says.
+        source: Diesel,
+    },
+
+    /// The server refused to lock, for a reason that it names. The work has not run; nothing is held.
+    #[error("the server refused named lock `{name}`: {source}")]
+    Refused {
+        /// The lock.
+        name: LockName,
+        /// The server's answer.
+        source: Diesel,
+    },
+
+    /// An error of the work's own, not of the lock.
+    #[error(transparent)]
+    Database(#[from] Diesel),
+}
+
+impl NamedLockError {
+    /// Whether the lock was not free in time.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout { .. })
+    }
+
+    /// Whether the work has not run and the same call may well succeed later: [`Timeout`](Self::Timeout),
+    /// [`Deadlock`](Self::Deadlock), [`Interrupted`](Self::Interrupted), and, on another connection,
+    /// [`Broken`](Self::Broken).
+    ///
+    /// Never for [`Lost`](Self::Lost): the work has run, and only its author knows whether it may run twice. Never
+    /// for [`Database`](Self::Database): ask Diesel's error itself.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Timeout { .. } | Self::Deadlock { .. } | Self::Interrupted { .. } | Self::Broken { .. })
+    }
+}
+
+fn held_by(holder: &Option<Box<Holder>>) -> String {
+    holder.as_ref().map_or_else(String::new, |holder| format!(", held by {holder}"))
+}
+
+fn stray(expected: u64, source: &Option<Diesel>) -> String {
+    match source {
+        None => format!("connection {expected} was ended"),
+        Some(source) => format!("connection {expected} COULD NOT BE ENDED and holds the lock on ({source})"),
+    }
+}
+
+/// For code whose error is Diesel's own. [`NamedLockError::Database`] becomes the error that it holds; every other
+/// variant travels in [`QueryBuilderError`](diesel::result::Error::QueryBuilderError), from where it can be had back:
+///
+/// ```
+/// use diesel::result::Error::QueryBuilderError;
+/// use diesel_named_lock::NamedLockError;
+///
+/// fn was_busy(error: &diesel::result::Error) -> bool {
+///     match error {
+///         QueryBuilderError(inner) => inner.downcast_ref().is_some_and(NamedLockError::is_timeout),
+///         _ => false,
+///     }
+/// }
+/// ```
+impl From<NamedLockError> for diesel::result::Error {
+    fn from(error: NamedLockError) -> Self {
+        match error {
+            NamedLockError::Database(error) => error,
+            error => Self::QueryBuilderError(Box::new(error)),
+        }
+    }
+}
+
+/// A [`LockName`] is valid already: this lets it stand where a name to be checked may stand.
+impl From<Infallible> for NamedLockError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}

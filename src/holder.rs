@@ -1,0 +1,83 @@
+//! Who holds a lock, as far as the server tells.
+
+use std::{fmt, time::Duration};
+
+/// The session that holds a lock, as the server described it at one moment: by now it may have let go.
+///
+/// The connection id is always there. The rest comes from the server's process list, which shows the sessions of other
+/// users only to who has the `PROCESS` privilege (MySQL manual, "Accessing the Process List"); without it, `None`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// The holder's connection id: what `KILL` takes.
+    pub connection_id: u64,
+    /// The account that it logged in with.
+    pub user: Option<String>,
+    /// The host (and port) that it connects from.
+    pub host: Option<String>,
+    /// Its default database.
+    pub database: Option<String>,
+    /// The statement that it runs, its first 1,024 characters; `None` also while it is idle, between two statements.
+    pub statement: Option<String>,
+    /// For how long it has run this statement, or been idle. The server counts in whole seconds.
+    pub state_for: Option<Duration>,
+}
+
+/// As much of a statement as an error message shows.
+const SHOWN_CHARS: usize = 80;
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection {}", self.connection_id)?;
+        let Some(user) = &self.user else { return Ok(()) };
+        write!(f, " ({user}@{}", self.host.as_deref().unwrap_or("?"))?;
+        if let Some(database) = &self.database {
+            write!(f, ", database {database}")?;
+        }
+        match &self.statement {
+            None => write!(f, ", idle")?,
+            Some(statement) => {
+                let shown: String = statement.chars().take(SHOWN_CHARS).collect();
+                let more = if shown.len() < statement.len() { "…" } else { "" };
+                write!(f, ", running `{shown}{more}`")?;
+            }
+        }
+        if let Some(time) = self.state_for {
+            write!(f, " for {time:?}")?;
+        }
+        write!(f, ")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder() -> Holder {
+        Holder {
+            connection_id: 42,
+            user: Some("app".into()),
+            host: Some("10.0.0.5:50112".into()),
+            database: Some("shop".into()),
+            statement: None,
+            state_for: Some(Duration::from_secs(12)),
+        }
+    }
+
+    #[test]
+    fn an_idle_holder_is_shown_with_the_time_it_has_been_idle() {
+        assert_eq!(holder().to_string(), "connection 42 (app@10.0.0.5:50112, database shop, idle for 12s)");
+    }
+
+    #[test]
+    fn a_long_statement_is_cut_between_characters() {
+        let busy = Holder { statement: Some("é".repeat(200)), ..holder() };
+        assert!(busy.to_string().contains(&format!("running `{}…` for 12s", "é".repeat(80))), "{busy}");
+    }
+
+    #[test]
+    fn a_holder_of_whom_the_server_tells_nothing_is_its_id() {
+        let unknown = Holder { user: None, host: None, database: None, state_for: None, ..holder() };
+        assert_eq!(unknown.to_string(), "connection 42");
+    }
+}

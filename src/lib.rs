@@ -1,0 +1,21 @@
+//! Critical sections for Diesel on MySQL and MariaDB.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod error;
+mod ext;
+mod holder;
+mod lock;
+mod name;
+mod section;
+mod server;
+mod session;
+mod timeout;
+
+pub use error::NamedLockError;
+pub use ext::NamedLockExt;
+pub use holder::Holder;
+pub use lock::NamedLock;
+pub use name::{InvalidName, LockName};
+pub use section::Section;
+pub use session::MysqlSession;

@@ -1,0 +1,221 @@
+//! A lock, described once and used many times.
+
+use std::time::Duration;
+
+use crate::{
+    LockName, NamedLockError,
+    name::in_locking_order,
+    section::{self, Busy, Plan, Section},
+    server::holders,
+    session::MysqlSession,
+    timeout::Timeout,
+};
+
+/// A named lock, or several, with how to wait for them: described once, used by any thread on any connection.
+///
+/// Cheap to clone. It holds nothing by itself: the lock is taken by [`run`](Self::run) and its siblings, for the time of
+/// one section.
+///
+/// ```no_run
+/// use std::{sync::LazyLock, time::Duration};
+///
+/// use diesel::{MysqlConnection, prelude::*};
+/// use diesel_named_lock::{NamedLock, NamedLockError};
+///
+/// static STOCK: LazyLock<NamedLock> =
+///     LazyLock::new(|| NamedLock::new("shop:stock").expect("a valid name").timeout(Duration::from_secs(5)));
+///
+/// fn restock(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
+///     STOCK.run(conn, |conn| {
+///         diesel::sql_query("UPDATE stock SET amount = amount + 1").execute(conn)?;
+///         Ok(())
+///     })
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a `NamedLock` locks nothing until it is run"]
+pub struct NamedLock {
+    names: Vec<LockName>,
+    timeout: Timeout,
+    reentrant: bool,
+}
+
+impl NamedLock {
+    /// How long a section waits for its lock where nothing else was said: 10 seconds.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// A lock of this name. `name` is a `&str`, `String`, [`LockName`] or `&LockName`.
+    ///
+    /// # Errors
+    ///
+    /// [`NamedLockError::InvalidName`]; never for a [`LockName`].
+    pub fn new<N>(name: N) -> Result<Self, NamedLockError>
+    where
+        N: TryInto<LockName>,
+        NamedLockError: From<N::Error>,
+    {
+        Ok(Self::of(vec![name.try_into()?]))
+    }
+
+    /// Several locks at once, all of them or none.
+    ///
+    /// They are taken one by one, in one order for everybody, so that no two such sections can wait for each other in a
+    /// circle; the timeout is one for all of them. If one is not to be had, those taken before are released. At the
+    /// end they are released in reverse. A name given twice counts once. Two round trips for each lock.
+    ///
+    /// # Errors
+    ///
+    /// [`NamedLockError::InvalidName`] where a name is not valid, there is none, or two differ only in letter case (one
+    /// lock on MySQL, two on MariaDB).
+    pub fn all_of<N>(names: impl IntoIterator<Item = N>) -> Result<Self, NamedLockError>
+    where
+        N: TryInto<LockName>,
+        NamedLockError: From<N::Error>,
+    {
+        let names = names.into_iter().map(TryInto::try_into).collect::<Result<Vec<LockName>, _>>()?;
+        Ok(Self::of(in_locking_order(names)?))
+    }
+
+    fn of(names: Vec<LockName>) -> Self {
+        Self { names, timeout: Timeout::After(Self::DEFAULT_TIMEOUT), reentrant: false }
+    }
+
+    /// Waits for at most `timeout`, on both servers to the millisecond. Default: [`Self::DEFAULT_TIMEOUT`].
+    ///
+    /// Zero asks once and does not wait. A part of a millisecond counts as a whole one, and beyond 49 days a part of a
+    /// second, too. Longer than 31 years is [for ever](Self::wait_forever).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Timeout::After(timeout);
+        self
+    }
+
+    /// Asks once and does not wait: a lock that another session holds is a [`NamedLockError::Timeout`] at once.
+    pub fn no_wait(self) -> Self {
+        self.timeout(Duration::ZERO)
+    }
+
+    /// Waits until the lock is free. Nothing but a grant, a deadlock, `KILL` or a lost connection ends it.
+    ///
+    /// A statement time limit of the session (`max_execution_time`, `max_statement_time`) also does: as
+    /// [`NamedLockError::Interrupted`].
+    pub fn wait_forever(mut self) -> Self {
+        self.timeout = Timeout::Never;
+        self
+    }
+
+    /// Allows the section inside another one over the same lock, on the same connection: without it,
+    /// [`NamedLockError::AlreadyHeld`].
+    ///
+    /// The inner section then runs under the outer one's lock: it neither waits nor releases, and at its end makes sure
+    /// that the lock is still held. The same goes for a lock that was taken on this session by a `GET_LOCK` by hand: it
+    /// stays held.
+    pub fn reentrant(mut self) -> Self {
+        self.reentrant = true;
+        self
+    }
+
+    /// The names, each once, in the order in which they are taken.
+    #[must_use]
+    pub fn names(&self) -> &[LockName] {
+        &self.names
+    }
+
+    /// Runs `work` while the lock is held, and returns what it returns.
+    ///
+    /// The lock is taken on `conn`, `work` gets the same `conn`, and before this returns, the lock is released and the
+    /// server has confirmed it, whether `work` returned `Ok` or `Err`, panicked, or left a transaction open (which is
+    /// rolled back first). Where the server can't confirm it, the session is ended and the connection marked, so
+    /// that a pool closes it: that frees the lock within milliseconds, but after this has returned.
+    ///
+    /// # What it does not promise
+    ///
+    /// * The lock dies with the session. Work that goes on for long without touching the connection learns only at the
+    ///   end, by [`NamedLockError::Lost`], that it was not alone.
+    /// * Only those who take the same lock on the same server are kept out.
+    /// * A transaction begun by raw SQL (`sql_query("BEGIN")`) is unseen by Diesel, and so by this crate.
+    /// * A cleaned-up connection needs to be dropped or returned from: `mem::forget` on it, or a thread that is killed,
+    ///   leaves the lock to the server's own time-outs.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns as `Err`; it wins over an error of the lock, which is then logged at `warn`. Otherwise any
+    /// [`NamedLockError`], by `E::from`; its documentation says for which the work has run.
+    pub fn run<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<T, E>
+    where
+        C: MysqlSession,
+        E: From<NamedLockError>,
+        F: FnOnce(&mut C) -> Result<T, E>,
+    {
+        outcome(self.section(conn, work)?)
+    }
+
+    /// Like [`run`](Self::run), with the work inside a transaction: lock, `BEGIN`, work, `COMMIT`, release.
+    ///
+    /// The order is the point. A snapshot taken before the lock shows rows as they were before the last holder
+    /// changed them; a release before the commit lets the next holder in while the changes can't be seen yet.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run), and Diesel's own errors from `BEGIN` and `COMMIT`.
+    pub fn run_transaction<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<T, E>
+    where
+        C: MysqlSession,
+        E: From<NamedLockError> + From<diesel::result::Error>,
+        F: FnOnce(&mut C) -> Result<T, E>,
+    {
+        self.run(conn, |conn| conn.transaction(work))
+    }
+
+    /// Like [`run`](Self::run), for work that returns anything: its value comes back even when the lock was lost.
+    ///
+    /// ```no_run
+    /// # use diesel::MysqlConnection;
+    /// # use diesel_named_lock::{NamedLock, NamedLockError};
+    /// # fn print_all_invoices(_: &mut MysqlConnection) -> u32 { 0 }
+    /// # fn run(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
+    /// let section = NamedLock::new("invoices")?.section(conn, |conn| print_all_invoices(conn))?;
+    /// println!("{} printed, after {:?}", section.value, section.waited);
+    /// if let Some(error) = section.lost {
+    ///     eprintln!("look for invoices that were printed twice: {error}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Only where the work has not run. What went wrong later stands in [`Section::lost`].
+    pub fn section<C, T, F>(&self, conn: &mut C, work: F) -> Result<Section<T>, NamedLockError>
+    where
+        C: MysqlSession,
+        F: FnOnce(&mut C) -> T,
+    {
+        section::run(conn, self.plan(), work)?.map_err(|Busy { name, waited }| {
+            // Only a courtesy: an error here must not hide the timeout.
+            let holder = holders::holder(conn, &name).ok().flatten().map(Box::new);
+            NamedLockError::Timeout { name, waited, holder }
+        })
+    }
+
+    /// Like [`run`](Self::run), with `None` for a lock that is not free in time.
+    pub(crate) fn run_if_free<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<Option<T>, E>
+    where
+        C: MysqlSession,
+        E: From<NamedLockError>,
+        F: FnOnce(&mut C) -> Result<T, E>,
+    {
+        section::run(conn, self.plan(), work)?.ok().map(outcome).transpose()
+    }
+
+    fn plan(&self) -> Plan<'_> {
+        Plan { names: &self.names, timeout: self.timeout, reentrant: self.reentrant }
+    }
+}
+
+/// The work's own error wins; that of the lock was logged.
+fn outcome<T, E: From<NamedLockError>>(section: Section<Result<T, E>>) -> Result<T, E> {
+    match (section.value, section.lost) {
+        (Ok(_), Some(lost)) => Err(lost.into()),
+        (value, _) => value,
+    }
+}

@@ -1,0 +1,232 @@
+//! The name of a lock, checked once.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use sha2::{Digest, Sha256};
+
+/// The name of a lock, checked once and cheap to clone.
+///
+/// A name has 1 to 64 characters, none of them above U+FFFF (emoji, for one) and none NUL. Those are the names
+/// that MySQL and MariaDB both take, and take for different locks: MySQL refuses the others, MariaDB cuts a name
+/// at a NUL (our test `every_name_that_is_accepted_is_one_lock_on_the_server`).
+///
+/// The name reaches the server exactly as given, so a program in another language that calls `GET_LOCK` with the same
+/// string meets this lock.
+///
+/// ```
+/// use diesel_named_lock::LockName;
+///
+/// let name: LockName = "nightly-report".parse()?;
+/// assert_eq!(name.as_str(), "nightly-report");
+/// assert!(LockName::new("").is_err());
+/// # Ok::<_, diesel_named_lock::InvalidName>(())
+/// ```
+///
+/// # What a name does not promise
+///
+/// * **Letter case.** MySQL takes `Report` and `report` for one lock, MariaDB for two (as measured on MySQL 9.7 and
+///   MariaDB 10.11). Keep to lower case, or use [`LockName::hashed`].
+/// * **A scope.** Named locks are server-wide: two applications, or two databases on one server, that use the same
+///   name share the lock. [`LockName::scoped`] puts a scope before it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LockName(Arc<str>);
+
+/// Why a string, or a set of names, can't name a lock. Found before any I/O.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidName {
+    /// The name is empty.
+    #[error("a lock's name must not be empty")]
+    Empty,
+    /// The name has more than 64 characters.
+    #[error("lock name {name:?} has {chars} characters, at most 64 fit: shorten it, or use `LockName::hashed`")]
+    TooLong {
+        /// The name as given.
+        name: String,
+        /// How many characters it has.
+        chars: usize,
+    },
+    /// The name has a character that the server does not take in a name.
+    #[error(
+        "lock name {name:?} contains {character:?}: NUL and characters above U+FFFF can't be in a name; \
+         use `LockName::hashed` for arbitrary text"
+    )]
+    Character {
+        /// The name as given.
+        name: String,
+        /// The first character that can't be in a name.
+        character: char,
+    },
+    /// The scope of [`LockName::scoped`] is empty or contains the separator `:`.
+    #[error("scope {scope:?} can't scope a lock name: it must not be empty or contain `:`")]
+    Scope {
+        /// The scope as given.
+        scope: String,
+    },
+    /// [`NamedLock::all_of`](crate::NamedLock::all_of) was given no name.
+    #[error("a section over several locks needs at least one name")]
+    NoNames,
+    /// Two names for [`NamedLock::all_of`](crate::NamedLock::all_of) differ only in letter case.
+    #[error("lock names `{0}` and `{1}` differ only in letter case: one lock on MySQL, two on MariaDB; rename one")]
+    SameButForCase(LockName, LockName),
+}
+
+impl LockName {
+    /// The most characters that a name may have.
+    pub const MAX_CHARS: usize = 64;
+
+    /// Checks `name`, without I/O.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`] where `name` is empty, has more than 64 characters, or contains NUL or a character above U+FFFF.
+    pub fn new(name: impl Into<Arc<str>>) -> Result<Self, InvalidName> {
+        let name = name.into();
+        check(&name)?;
+        Ok(Self(name))
+    }
+
+    /// Makes any text, of any length, the name of a lock.
+    ///
+    /// The name is a readable prefix of the text, `#`, and half of its SHA-256 (128 bits) in hexadecimal. The same
+    /// text gives the same name in every version of this crate (golden values stand in our tests). Texts that
+    /// differ, if only in letter case, give names that differ on MySQL and on MariaDB, as far as 128 bits go.
+    ///
+    /// ```
+    /// use diesel_named_lock::LockName;
+    ///
+    /// let name = LockName::hashed("Invoice 2026/11 of Überseehandel & Söhne");
+    /// assert_eq!(name.as_str(), "invoice-2026/11-of--berseehande#2f39744b36f8d5d6c37b402eeb1c1b39");
+    /// ```
+    #[must_use]
+    pub fn hashed(text: &str) -> Self {
+        const DIGEST_BYTES: usize = 16;
+        const PREFIX_CHARS: usize = LockName::MAX_CHARS - 2 * DIGEST_BYTES - 1;
+
+        let readable = |c: char| match c.to_ascii_lowercase() {
+            c @ ('a'..='z' | '0'..='9' | '-' | '_' | '.' | '/' | ':') => c,
+            _ => '-',
+        };
+        let mut name: String = text.chars().take(PREFIX_CHARS).map(readable).collect();
+        name.push('#');
+        for byte in &Sha256::digest(text)[..DIGEST_BYTES] {
+            name.push_str(&format!("{byte:02x}"));
+        }
+        Self(name.into())
+    }
+
+    /// `scope:name`, since named locks are server-wide: the scope is the database or the application, say.
+    ///
+    /// Different pairs give different names. Only as long as letter case tells them apart, MySQL does not.
+    ///
+    /// ```
+    /// use diesel_named_lock::LockName;
+    ///
+    /// assert_eq!(LockName::scoped("shop", "stock")?.as_str(), "shop:stock");
+    /// # Ok::<_, diesel_named_lock::InvalidName>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`] where `scope` is empty or contains `:`, `name` is empty, or the whole is not a valid name
+    /// (64 characters include scope and `:`).
+    pub fn scoped(scope: &str, name: &str) -> Result<Self, InvalidName> {
+        if scope.is_empty() || scope.contains(':') {
+            return Err(InvalidName::Scope { scope: scope.to_owned() });
+        }
+        if name.is_empty() {
+            return Err(InvalidName::Empty);
+        }
+        Self::new(format!("{scope}:{name}"))
+    }
+
+    /// The name as the server gets it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn check(name: &str) -> Result<(), InvalidName> {
+    if name.is_empty() {
+        return Err(InvalidName::Empty);
+    }
+    if let Some(character) = name.chars().find(|&c| c == '\0' || c > '\u{FFFF}') {
+        return Err(InvalidName::Character { name: name.to_owned(), character });
+    }
+    match name.chars().count() {
+        ..=LockName::MAX_CHARS => Ok(()),
+        chars => Err(InvalidName::TooLong { name: name.to_owned(), chars }),
+    }
+}
+
+/// Puts names in the order in which every section takes them, so that no two sections wait for each other in a circle.
+///
+/// Letter case comes second: where MySQL takes two names for one lock, both sections take it at the same place.
+pub(crate) fn in_locking_order(mut names: Vec<LockName>) -> Result<Vec<LockName>, InvalidName> {
+    names.sort_by_cached_key(|name| (name.as_str().to_lowercase(), name.clone()));
+    names.dedup();
+    if names.is_empty() {
+        return Err(InvalidName::NoNames);
+    }
+    match names.windows(2).find(|pair| pair[0].as_str().to_lowercase() == pair[1].as_str().to_lowercase()) {
+        Some(pair) => Err(InvalidName::SameButForCase(pair[0].clone(), pair[1].clone())),
+        None => Ok(names),
+    }
+}
+
+impl fmt::Display for LockName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for LockName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LockName({:?})", &*self.0)
+    }
+}
+
+impl AsRef<str> for LockName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for LockName {
+    type Err = InvalidName;
+
+    fn from_str(name: &str) -> Result<Self, InvalidName> {
+        Self::new(name)
+    }
+}
+
+impl TryFrom<&str> for LockName {
+    type Error = InvalidName;
+
+    fn try_from(name: &str) -> Result<Self, InvalidName> {
+        Self::new(name)
+    }
+}
+
+impl TryFrom<String> for LockName {
+    type Error = InvalidName;
+
+    fn try_from(name: String) -> Result<Self, InvalidName> {
+        Self::new(name)
+    }
+}
+
+impl TryFrom<&String> for LockName {
+    type Error = InvalidName;
+
+    fn try_from(name: &String) -> Result<Self, InvalidName> {
+        Self::new(name.as_str())
+    }
+}
+
+impl From<&LockName> for LockName {
+    fn from(name: &LockName) -> Self {
+        name.clone()
+    }
+}

@@ -1,0 +1,39 @@
+//! Ending a session, which frees every lock that it holds.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use diesel::result::QueryResult;
+
+use super::holders;
+use crate::{LockName, session::MysqlSession};
+
+/// Ends the session of this very connection, from within. The server rolls back, then frees the locks, soon after.
+///
+/// Best effort: of a connection that is gone, the server has ended the session by itself, or will.
+pub(crate) fn end_own<C: MysqlSession>(conn: &mut C) {
+    // It fails also where it succeeds: the session ends before it answers.
+    let _ = conn.batch_execute("KILL CONNECTION_ID()");
+}
+
+/// Ends another session, and waits until the lock is seen to be free of it.
+///
+/// # Errors
+///
+/// Where the session holds the lock on: this account may not end it, or it does not notice.
+pub(crate) fn end_other<C: MysqlSession>(conn: &mut C, session: u64, name: &LockName) -> QueryResult<()> {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    const PAUSE: Duration = Duration::from_millis(2);
+
+    let start = Instant::now();
+    let killed = conn.batch_execute(&format!("KILL {session}"));
+    while holders::holder_id(conn, name)? == Some(session) {
+        if killed.is_err() || start.elapsed() > PATIENCE {
+            return killed.and(Err(diesel::result::Error::NotFound));
+        }
+        thread::sleep(PAUSE);
+    }
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! Everything that is said to a server. No other module writes SQL.
+
+pub(crate) mod acquire;
+pub(crate) mod end;
+pub(crate) mod failure;
+pub(crate) mod holders;
+pub(crate) mod release;

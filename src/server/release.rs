@@ -1,0 +1,81 @@
+//! Giving a lock back, and seeing that it is free of this session.
+
+use diesel::{
+    RunQueryDsl,
+    mysql::Mysql,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    result::QueryResult,
+    sql_types::{BigInt, Bool, Integer, Nullable, Text, Unsigned},
+};
+
+use crate::{
+    LockName,
+    session::{self, MysqlSession},
+};
+
+/// What the server said, clearly.
+pub(crate) enum Answer {
+    /// The session held the lock, and holds it no more.
+    Released,
+    /// The session did not hold it.
+    NotHeld,
+    /// This is another session, of this connection id. Nothing was released.
+    OtherSession(u64),
+}
+
+/// Releases only in the session that took the lock, and looks whether it still holds it: work that called `GET_LOCK` by
+/// hand made the count 2.
+struct ReleaseLock<'a> {
+    name: &'a str,
+    /// `None` where it isn't known: whichever session this is.
+    session: Option<u64>,
+}
+
+impl Query for ReleaseLock<'_> {
+    type SqlType = (Nullable<Integer>, Unsigned<BigInt>, Bool);
+}
+
+impl QueryFragment<Mysql> for ReleaseLock<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT IF(CONNECTION_ID() = COALESCE(");
+        out.push_bind_param::<Nullable<Unsigned<BigInt>>, _>(&self.session)?;
+        out.push_sql(", CONNECTION_ID()), RELEASE_LOCK(");
+        out.push_bind_param::<Text, _>(self.name)?;
+        out.push_sql("), NULL), CONNECTION_ID(), IS_USED_LOCK(");
+        out.push_bind_param::<Text, _>(self.name)?;
+        out.push_sql(") <=> CONNECTION_ID()");
+        Ok(())
+    }
+}
+
+impl QueryId for ReleaseLock<'_> {
+    type QueryId = ReleaseLock<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<C> RunQueryDsl<C> for ReleaseLock<'_> {}
+
+/// Releases the lock, as often as it is held, in one round trip if it is held once.
+///
+/// # Errors
+///
+/// Where the server did not answer. The lock may be held, or not.
+pub(crate) fn release_lock<C: MysqlSession>(
+    conn: &mut C,
+    name: &LockName,
+    session: Option<u64>,
+) -> QueryResult<Answer> {
+    let mut released = false;
+    loop {
+        let question = ReleaseLock { name: name.as_str(), session };
+        let (answer, found, still_held): (Option<i32>, u64, bool) =
+            question.get_result(conn).inspect_err(|_| session::forget_statements(conn))?;
+        if session.is_some_and(|session| session != found) {
+            return Ok(Answer::OtherSession(found));
+        }
+        released |= answer == Some(1);
+        if !still_held {
+            return Ok(if released { Answer::Released } else { Answer::NotHeld });
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The one place that touches Diesel's inner state: transaction depth, open transactions, marking a connection.
+
+use diesel::{
+    connection::{CacheSize, Instrumentation, LoadConnection, TransactionManager},
+    mysql::Mysql,
+    result::QueryResult,
+};
+
+/// A Diesel connection to MySQL or MariaDB: plain, pooled by r2d2, or of a manager of your own.
+///
+/// Implemented for every such connection; there is nothing to implement by hand. It is here so that the bound on
+/// Diesel's backend stands in one place.
+pub trait MysqlSession: LoadConnection<Backend = Mysql> {}
+
+impl<C: LoadConnection<Backend = Mysql>> MysqlSession for C {}
+
+/// How many transactions and savepoints Diesel believes open. A test transaction counts here.
+///
+/// # Errors
+///
+/// `BrokenTransactionManager` where Diesel no longer knows.
+pub(crate) fn depth<C: MysqlSession>(conn: &mut C) -> QueryResult<u32> {
+    let depth = C::TransactionManager::transaction_manager_status_mut(conn).transaction_depth()?;
+    Ok(depth.map_or(0, Into::into))
+}
+
+/// The same, with a test transaction counted as none.
+pub(crate) fn depth_besides_test<C: MysqlSession>(conn: &mut C) -> QueryResult<u32> {
+    let depth = depth(conn)?;
+    // Of a connection with an open transaction, Diesel says "not broken" only where it is a test transaction.
+    let in_test = depth > 0 && !C::TransactionManager::is_broken_transaction_manager(conn);
+    Ok(depth - u32::from(in_test))
+}
+
+/// Rolls back whatever was opened above `depth`.
+pub(crate) fn roll_back_to<C: MysqlSession>(conn: &mut C, depth: u32) -> QueryResult<()> {
+    while self::depth(conn)? > depth {
+        C::TransactionManager::rollback_transaction(conn)?;
+    }
+    Ok(())
+}
+
+/// Makes a pool close this connection at check-in. No I/O, and no statement can undo it.
+pub(crate) fn mark<C: MysqlSession>(conn: &mut C) {
+    C::TransactionManager::transaction_manager_status_mut(conn).set_in_error();
+}
+
+/// Drops every prepared statement of the connection.
+///
+/// Due after any failure of a cached statement, before anything else: with libmariadb, executing a statement again
+/// that failed after its metadata was sent waits for ever. Leaves the cache switched on, as Diesel has it by default.
+pub(crate) fn forget_statements<C: MysqlSession>(conn: &mut C) {
+    conn.set_prepared_statement_cache_size(CacheSize::Disabled);
+    conn.set_prepared_statement_cache_size(CacheSize::Unbounded);
+}
+
+/// Takes the application's hooks off the connection: one of them panics.
+pub(crate) fn silence<C: MysqlSession>(conn: &mut C) {
+    conn.set_instrumentation(None::<Box<dyn Instrumentation>>);
+}

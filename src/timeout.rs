@@ -1,0 +1,93 @@
+//! How long an acquire may wait, and how that is said to a server.
+
+use std::time::{Duration, Instant};
+
+/// How long an acquire may wait. Zero asks once and does not wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timeout {
+    After(Duration),
+    Never,
+}
+
+/// A timeout as the servers take it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum ServerTimeout {
+    /// Both servers wait for whole seconds exactly.
+    Seconds(u32),
+    /// Not a whole second: MariaDB takes it as it is, MySQL would round it.
+    Millis(u32),
+}
+
+/// "For ever": 31 years. Negative timeouts mean it on MySQL only, and MariaDB's arithmetic overflows well above it.
+const LONGEST: u32 = 1_000_000_000;
+
+impl Timeout {
+    /// What is left of it for somebody who has waited since `start`.
+    pub(crate) fn left(self, start: Instant) -> Self {
+        match self {
+            Self::After(timeout) => Self::After(timeout.saturating_sub(start.elapsed())),
+            Self::Never => Self::Never,
+        }
+    }
+
+    /// Rounds up, to the millisecond: a waiter never gives up before its time.
+    pub(crate) fn for_server(self) -> ServerTimeout {
+        let Self::After(timeout) = self else { return ServerTimeout::Seconds(LONGEST) };
+        let millis = timeout.as_nanos().div_ceil(1_000_000);
+        match u32::try_from(millis) {
+            Ok(millis) if millis % 1000 != 0 => ServerTimeout::Millis(millis),
+            // Beyond 49 days the fraction of a second is rounded up, too.
+            _ => ServerTimeout::Seconds(u32::try_from(millis.div_ceil(1000)).map_or(LONGEST, |s| s.min(LONGEST))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ServerTimeout::{Millis, Seconds};
+
+    fn for_server(timeout: Duration) -> ServerTimeout {
+        Timeout::After(timeout).for_server()
+    }
+
+    #[test]
+    fn zero_asks_once() {
+        assert_eq!(for_server(Duration::ZERO), Seconds(0));
+    }
+
+    #[test]
+    fn whole_seconds_stay_whole() {
+        assert_eq!(for_server(Duration::from_secs(1)), Seconds(1));
+        assert_eq!(for_server(Duration::from_secs(86_400)), Seconds(86_400));
+    }
+
+    #[test]
+    fn fractions_are_kept_to_the_millisecond_and_never_rounded_down() {
+        assert_eq!(for_server(Duration::from_millis(300)), Millis(300));
+        assert_eq!(for_server(Duration::from_nanos(1)), Millis(1));
+        assert_eq!(for_server(Duration::from_micros(1001)), Millis(2));
+        assert_eq!(for_server(Duration::from_micros(999_001)), Seconds(1));
+    }
+
+    #[test]
+    fn the_longest_fraction_is_the_longest_that_fits_a_mysql_time_limit() {
+        let longest = Duration::from_millis(u64::from(u32::MAX));
+        assert_eq!(for_server(longest), Millis(u32::MAX));
+        assert_eq!(for_server(longest + Duration::from_millis(1)), Seconds(4_294_968));
+    }
+
+    #[test]
+    fn huge_and_endless_timeouts_are_as_long_as_the_servers_can_wait() {
+        assert_eq!(for_server(Duration::MAX), Seconds(LONGEST));
+        assert_eq!(for_server(Duration::from_secs(u64::from(LONGEST) + 1)), Seconds(LONGEST));
+        assert_eq!(Timeout::Never.for_server(), Seconds(LONGEST));
+    }
+
+    #[test]
+    fn what_is_left_never_falls_below_zero() {
+        let start = Instant::now() - Duration::from_secs(2);
+        assert_eq!(Timeout::After(Duration::from_secs(1)).left(start), Timeout::After(Duration::ZERO));
+        assert_eq!(Timeout::Never.left(start), Timeout::Never);
+    }
+}

@@ -1,0 +1,240 @@
+//! Statements of ours that are killed, cut short by a time limit, or chosen as a deadlock's victim.
+
+use std::{
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use diesel::{connection::SimpleConnection, prelude::*};
+use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
+
+use crate::world::*;
+
+type Outcome<T> = Result<T, NamedLockError>;
+
+/// Runs a waiting section, lets `end_it` do something to its session, and gives back the outcome and the connection.
+fn interrupt(name: &str, timeout: Duration, end_it: impl FnOnce(u64)) -> (Outcome<()>, MysqlConnection) {
+    let mut conn = connect();
+    let id = id(&mut conn);
+    thread::scope(|scope| {
+        let section = scope.spawn(|| {
+            let outcome = conn.with_named_lock(name, timeout, |_| unreachable!("it is held elsewhere"));
+            (outcome, conn)
+        });
+        wait_until_waiting(id);
+        end_it(id);
+        section.join().unwrap()
+    })
+}
+
+#[test]
+fn a_query_killed_while_waiting_is_interrupted_and_the_connection_stays_good() {
+    for timeout in [Duration::from_secs(30), Duration::from_millis(30_500)] {
+        let name = fresh("kill_query");
+        let elsewhere = hold_elsewhere(&name);
+        let (outcome, mut conn) = interrupt(&name, timeout, kill_query);
+        match &outcome {
+            Err(error @ NamedLockError::Interrupted { .. }) => assert!(error.is_transient()),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(holder(&name), Some(elsewhere.id), "nobody else's lock was touched");
+        drop(elsewhere);
+        wait_until("the lock to be free", || holder(&name).is_none());
+        let again: Outcome<_> = conn.with_named_lock(&name, timeout, |_| Ok(()));
+        again.unwrap();
+        assert_free(&name);
+    }
+}
+
+#[test]
+fn a_session_killed_while_waiting_is_broken_and_the_pool_replaces_it() {
+    let (pool, name) = (pool_of_one(), fresh("kill_waiting"));
+    let elsewhere = hold_elsewhere(&name);
+    let mut conn = pool.get().unwrap();
+    let own = id(&mut conn);
+    let outcome: Outcome<()> = thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_until_waiting(own);
+            kill(own);
+        });
+        conn.with_named_lock(&name, SOON, |_| unreachable!("it is held elsewhere"))
+    });
+    match &outcome {
+        Err(error @ NamedLockError::Broken { .. }) => assert!(error.is_transient()),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(holder(&name), Some(elsewhere.id));
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_statement_time_limit_of_the_application_interrupts_the_wait_and_is_not_called_busy() {
+    let (mut conn, name) = (connect(), fresh("limited"));
+    let elsewhere = hold_elsewhere(&name);
+    let limit = if is_mysql() { "SET max_execution_time = 100" } else { "SET max_statement_time = 0.1" };
+    conn.batch_execute(limit).unwrap();
+    let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |_| unreachable!("it is held elsewhere"));
+    match outcome {
+        Err(NamedLockError::Interrupted { waited, .. }) => assert!(waited < SOON, "{waited:?}"),
+        other => panic!("{other:?}"),
+    }
+    drop(elsewhere);
+    wait_until("the lock to be free", || holder(&name).is_none());
+    let again: Outcome<_> = conn.with_named_lock(&name, SOON, |_| Ok(()));
+    again.unwrap();
+    assert_free(&name);
+}
+
+/// Two sessions take two locks in opposite orders, until each has had its turn at both.
+fn cross(first: &str, second: &str, both_hold: &Barrier) -> (MysqlConnection, u32) {
+    let mut conn = connect();
+    let mut deadlocks = 0;
+    loop {
+        let outcome: Outcome<()> = conn.with_named_lock(first, SOON, |conn| {
+            if deadlocks == 0 {
+                both_hold.wait();
+            }
+            conn.with_named_lock(second, SOON, |_| Ok(()))
+        });
+        match outcome {
+            Ok(()) => return (conn, deadlocks),
+            Err(error @ NamedLockError::Deadlock { .. }) => {
+                assert!(error.is_transient());
+                deadlocks += 1;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Where a statement that failed stays in the cache, libmariadb waits for ever for the answer to the retry.
+#[test]
+fn a_deadlock_is_told_at_once_and_a_retry_on_the_same_connection_succeeds() {
+    bounded("two sessions to get out of a deadlock", || {
+        for _ in 0..5 {
+            let (a, b) = (fresh("cross_a"), fresh("cross_b"));
+            let both_hold = Barrier::new(2);
+            let ((mut one, deadlocks_of_one), (mut two, deadlocks_of_two)) = thread::scope(|scope| {
+                let one = scope.spawn(|| cross(&a, &b, &both_hold));
+                let two = scope.spawn(|| cross(&b, &a, &both_hold));
+                (one.join().unwrap(), two.join().unwrap())
+            });
+            assert!(deadlocks_of_one + deadlocks_of_two >= 1, "there was no deadlock");
+            for conn in [&mut one, &mut two] {
+                let again: Outcome<_> = conn.with_named_lock(&a, SOON, |_| Ok(()));
+                again.unwrap();
+            }
+            assert_free(&a);
+            assert_free(&b);
+        }
+    });
+}
+
+/// Runs `test` on a thread of its own, so that a hang fails with a message.
+#[track_caller]
+fn bounded(what: &str, test: impl FnOnce() + Send + 'static) {
+    let (done, end) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        test();
+        let _ = done.send(());
+    });
+    match end.recv_timeout(Duration::from_secs(60)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("waited a minute in vain for {what}"),
+        _ => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+    }
+}
+
+/// What became of the sections under a rain of `KILL QUERY`.
+#[derive(Debug, Default)]
+struct Tally {
+    ok: u32,
+    interrupted: u32,
+    lost: u32,
+    work_failed: u32,
+    broken: u32,
+}
+
+impl Tally {
+    fn add(&mut self, outcome: Outcome<()>) {
+        match outcome {
+            Ok(()) => self.ok += 1,
+            Err(NamedLockError::Interrupted { .. }) => self.interrupted += 1,
+            Err(NamedLockError::Lost { .. } | NamedLockError::TransactionLeftOpen { .. }) => self.lost += 1,
+            Err(NamedLockError::Database(_)) => self.work_failed += 1,
+            Err(NamedLockError::Broken { .. }) => self.broken += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Sections on one connection, one after the other, while one session kills their statements and another one takes
+/// the lock now and then, so that there is waiting and a moment of the grant.
+fn rain(lock: &NamedLock, work: impl Fn(&mut MysqlConnection) -> QueryResult<()>) {
+    let name = lock.names()[0].as_str();
+    let mut tally = Tally::default();
+    server(); // Its start is not to take from the time.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < deadline {
+        let mut conn = connect();
+        let own = id(&mut conn);
+        let dry = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut killer = connect();
+                while !dry.load(Ordering::Relaxed) {
+                    // The session may be gone: a release that was killed twice ends it.
+                    let _ = killer.batch_execute(&format!("KILL QUERY {own}"));
+                }
+            });
+            scope.spawn(|| {
+                let mut rival = connect();
+                while !dry.load(Ordering::Relaxed) {
+                    if get_lock(&mut rival, name, 1) == Some(1) {
+                        release_lock(&mut rival, name);
+                    }
+                }
+            });
+            (0..100).for_each(|_| tally.add(lock.run(&mut conn, |conn| Ok(work(conn)?))));
+            dry.store(true, Ordering::Relaxed);
+        });
+        assert_free_soon(name);
+        // Once it is dry, the connection either works or says that it does not.
+        let after: Outcome<()> = lock.run(&mut conn, |_| Ok(()));
+        assert!(matches!(after, Ok(()) | Err(NamedLockError::Broken { .. })), "{after:?}");
+        assert_free_soon(name);
+    }
+    println!("{tally:?}");
+    assert!(tally.ok > 0, "no section came through: {tally:?}");
+    assert!(tally.interrupted + tally.lost + tally.work_failed > 0, "no statement was killed: {tally:?}");
+}
+
+#[test]
+fn queries_killed_at_any_moment_of_acquire_and_release_neither_hang_nor_leak() {
+    bounded("sections under KILL QUERY", || {
+        rain(&NamedLock::new(fresh("rain")).unwrap(), |_| Ok(()));
+    });
+}
+
+#[test]
+fn queries_killed_at_any_moment_of_a_re_entrant_section_neither_hang_nor_leak() {
+    bounded("re-entrant sections under KILL QUERY", || {
+        let lock = NamedLock::new(fresh("rain_reentrant")).unwrap().reentrant();
+        let inner = lock.clone();
+        rain(&lock, move |conn| Ok(inner.run(conn, |_| Ok::<_, diesel::result::Error>(()))?));
+    });
+}
+
+#[test]
+fn queries_killed_at_any_moment_of_a_transaction_neither_hang_nor_leak() {
+    bounded("sections with a transaction under KILL QUERY", || {
+        rain(&NamedLock::new(fresh("rain_tx")).unwrap(), |conn| {
+            conn.transaction(|conn| conn.batch_execute("SELECT 1"))
+        });
+    });
+}

@@ -1,0 +1,13 @@
+//! The crate against a real server: `TEST_SERVER=mariadb` (the default) or `TEST_SERVER=mysql`, or that of `DATABASE_URL`.
+
+mod connections;
+mod cost;
+mod errors;
+mod interrupted;
+mod logging;
+mod names;
+mod several;
+mod transactions;
+mod waiting;
+mod ways_out;
+mod world;

@@ -1,0 +1,485 @@
+//! Whatever way a section ends, the lock is free and the connection fit for use, or gone.
+
+use std::{
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use diesel::{prelude::*, result::Error, sql_query};
+use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
+
+use crate::world::*;
+
+type Outcome<T> = Result<T, NamedLockError>;
+
+#[test]
+fn the_work_runs_while_its_own_session_holds_the_lock() {
+    let (pool, name) = (pool_of_one(), fresh("held"));
+    let mut conn = pool.get().unwrap();
+    let id = id(&mut conn);
+    let holder_inside: Outcome<_> = conn.with_named_lock(&name, SOON, |_| Ok(holder(&name)));
+    assert_eq!(holder_inside.unwrap(), Some(id));
+}
+
+#[test]
+fn lock_is_free_after_ok() {
+    let (pool, name) = (pool_of_one(), fresh("ok"));
+    let mut conn = pool.get().unwrap();
+    let value: Outcome<_> = conn.with_named_lock(&name, SOON, |_| Ok(7));
+    assert_eq!(value.unwrap(), 7);
+    assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn lock_is_free_after_an_error_of_the_work_and_the_error_is_the_works_own() {
+    let (pool, name) = (pool_of_one(), fresh("err"));
+    let mut conn = pool.get().unwrap();
+    let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |conn| {
+        sql_query("SELECT nonsense FROM nowhere").execute(conn)?;
+        Ok(())
+    });
+    assert!(matches!(outcome, Err(NamedLockError::Database(Error::DatabaseError(..)))), "{outcome:?}");
+    assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn lock_is_free_after_an_early_return_from_the_work() {
+    let (pool, name) = (pool_of_one(), fresh("early"));
+    let mut conn = pool.get().unwrap();
+    let outcome: Outcome<u32> = conn.with_named_lock(&name, SOON, |conn| {
+        if id(conn) > 0 {
+            return Ok(1);
+        }
+        Ok(2)
+    });
+    assert_eq!(outcome.unwrap(), 1);
+    assert_free(&name);
+}
+
+#[test]
+fn lock_is_free_after_a_panic_in_the_work() {
+    let (pool, name) = (pool_of_one(), fresh("panic"));
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let mut conn = pool.get().unwrap();
+        let _: Outcome<()> = conn.with_named_lock(&name, SOON, |_| panic!("on purpose"));
+    }));
+    assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"on purpose"), "the panic goes on as it was");
+    assert_free(&name);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn lock_is_free_after_a_panic_that_is_caught_inside_the_checkout() {
+    let (pool, name) = (pool_of_one(), fresh("caught"));
+    let mut conn = pool.get().unwrap();
+    let before = id(&mut conn);
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _: Outcome<()> = conn.with_named_lock(&name, SOON, |_| panic!("on purpose"));
+    }));
+    assert!(unwound.is_err());
+    assert_free(&name);
+    assert_eq!(id(&mut conn), before, "the connection is as good as it was");
+    let again: Outcome<_> = conn.with_named_lock(&name, SOON, |_| Ok(()));
+    again.unwrap();
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_panic_in_a_transaction_rolls_back_before_the_release() {
+    let (pool, name, table) = (pool_of_one(), fresh("panic_tx"), fresh("t"));
+    let mut conn = pool.get().unwrap();
+    sql_query(format!("CREATE TABLE {table} (a INT) ENGINE = InnoDB")).execute(&mut conn).unwrap();
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _: Outcome<()> = conn.with_named_lock_transaction(&name, SOON, |conn| {
+            sql_query(format!("INSERT INTO {table} VALUES (1)")).execute(conn)?;
+            panic!("on purpose")
+        });
+    }));
+    assert!(unwound.is_err());
+    assert_free(&name);
+    assert_eq!(number(&mut conn, &format!("SELECT COUNT(*) AS number FROM {table}")), Some(0));
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_section_of_another_name_may_be_nested() {
+    let (pool, outer, inner) = (pool_of_one(), fresh("outer"), fresh("inner"));
+    let mut conn = pool.get().unwrap();
+    let outcome: Outcome<_> = conn.with_named_lock(&outer, SOON, |conn| {
+        conn.with_named_lock(&inner, SOON, |conn| {
+            assert_eq!(holder(&outer), Some(id(conn)));
+            assert_eq!(holder(&inner), Some(id(conn)));
+            Ok::<_, NamedLockError>(())
+        })?;
+        assert_free(&inner);
+        assert_eq!(holder(&outer), Some(id(conn)), "the inner release leaves the outer lock alone");
+        Ok(())
+    });
+    outcome.unwrap();
+    assert_free(&outer);
+}
+
+#[test]
+fn a_panic_in_a_nested_section_frees_both_locks() {
+    let (pool, outer, inner) = (pool_of_one(), fresh("outer"), fresh("inner"));
+    let mut conn = pool.get().unwrap();
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _: Outcome<()> = conn
+            .with_named_lock(&outer, SOON, |conn| conn.with_named_lock(&inner, SOON, |_| -> Outcome<()> { panic!() }));
+    }));
+    assert!(unwound.is_err());
+    assert_free(&outer);
+    assert_free(&inner);
+    drop(conn);
+    assert_sound(&pool, &outer);
+}
+
+#[test]
+fn re_entry_is_refused_and_the_outer_section_goes_on() {
+    let (pool, name) = (pool_of_one(), fresh("reentry"));
+    let mut conn = pool.get().unwrap();
+    let outer: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        let own = id(conn);
+        let inner: Outcome<()> = conn.with_named_lock(&name, SOON, |_| unreachable!("refused"));
+        match inner {
+            Err(NamedLockError::AlreadyHeld { connection_id, .. }) => assert_eq!(connection_id, own),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(holder(&name), Some(own));
+        Ok(())
+    });
+    outer.unwrap();
+    assert_free(&name);
+}
+
+#[test]
+fn try_also_refuses_re_entry_instead_of_calling_it_busy() {
+    let (mut conn, name) = (connect(), fresh("try_reentry"));
+    let outer: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        let inner: Outcome<Option<()>> = conn.try_with_named_lock(&name, |_| unreachable!("refused"));
+        assert!(matches!(inner, Err(NamedLockError::AlreadyHeld { .. })), "{inner:?}");
+        Ok(())
+    });
+    outer.unwrap();
+}
+
+#[test]
+fn re_entry_that_is_allowed_keeps_the_lock_until_the_outer_section_ends() {
+    let (pool, name) = (pool_of_one(), fresh("reentrant"));
+    let lock = NamedLock::new(&name).unwrap().reentrant();
+    let mut conn = pool.get().unwrap();
+    let outcome: Outcome<_> = lock.run(&mut conn, |conn| {
+        let value = lock.run(conn, |conn| lock.run(conn, |_| Ok::<_, NamedLockError>(3)))?;
+        assert_eq!(holder(&name), Some(id(conn)), "still held after the inner sections");
+        Ok(value)
+    });
+    assert_eq!(outcome.unwrap(), 3);
+    assert_free(&name);
+}
+
+#[test]
+fn a_panic_in_a_re_entrant_section_frees_the_lock() {
+    let (pool, name) = (pool_of_one(), fresh("reentrant_panic"));
+    let lock = NamedLock::new(&name).unwrap().reentrant();
+    let mut conn = pool.get().unwrap();
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _: Outcome<()> = lock.run(&mut conn, |conn| lock.run(conn, |_| -> Outcome<()> { panic!() }));
+    }));
+    assert!(unwound.is_err());
+    assert_free(&name);
+}
+
+#[test]
+fn an_inner_re_entrant_section_tells_that_the_work_released_the_lock() {
+    let (mut conn, name) = (connect(), fresh("reentrant_lost"));
+    let lock = NamedLock::new(&name).unwrap().reentrant();
+    let outer: Outcome<_> = lock.run(&mut conn, |conn| {
+        let inner: Outcome<_> = lock.run(conn, |conn| Ok(release_lock(conn, &name)));
+        assert!(matches!(inner, Err(NamedLockError::Lost { .. })), "{inner:?}");
+        Ok(())
+    });
+    assert!(matches!(outer, Err(NamedLockError::Lost { .. })), "{outer:?}");
+}
+
+#[test]
+fn a_lock_taken_by_hand_on_the_same_session_is_refused_and_stays_as_it_was() {
+    let (mut conn, name) = (connect(), fresh("by_hand"));
+    assert_eq!(get_lock(&mut conn, &name, 0), Some(1));
+    let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |_| unreachable!("refused"));
+    assert!(matches!(outcome, Err(NamedLockError::AlreadyHeld { .. })), "{outcome:?}");
+    assert_eq!(holder(&name), Some(id(&mut conn)));
+    assert_eq!(release_lock(&mut conn, &name), Some(1));
+    assert_free(&name);
+}
+
+#[test]
+fn a_lock_that_the_work_took_once_more_by_hand_is_freed_all_the_same() {
+    let (pool, name) = (pool_of_one(), fresh("counted"));
+    let mut conn = pool.get().unwrap();
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        Ok((get_lock(conn, &name, 0), get_lock(conn, &name, 0), get_lock(conn, &name, 0)))
+    });
+    assert_eq!(outcome.unwrap(), (Some(1), Some(1), Some(1)));
+    assert_free(&name);
+}
+
+#[test]
+fn a_section_is_refused_inside_a_transaction_and_the_transaction_goes_on() {
+    let (mut conn, name) = (connect(), fresh("open_tx"));
+    let outcome: Outcome<_> = conn.transaction(|conn| {
+        let inner: Outcome<()> = conn.with_named_lock(&name, SOON, |_| unreachable!("refused"));
+        assert!(matches!(inner, Err(NamedLockError::OpenTransaction { depth: 1, .. })), "{inner:?}");
+        conn.transaction(|conn| {
+            let inner: Outcome<()> = conn.with_named_lock(&name, SOON, |_| unreachable!("refused"));
+            assert!(matches!(inner, Err(NamedLockError::OpenTransaction { depth: 2, .. })), "{inner:?}");
+            Ok::<_, NamedLockError>(())
+        })?;
+        Ok(id(conn))
+    });
+    outcome.unwrap();
+    assert_free(&name);
+}
+
+#[test]
+fn diesels_test_transaction_counts_as_none() {
+    let (mut conn, name) = (connect(), fresh("test_tx"));
+    conn.begin_test_transaction().unwrap();
+    let outcome: Outcome<_> = conn.with_named_lock_transaction(&name, SOON, |conn| Ok(id(conn)));
+    outcome.unwrap();
+    assert_free(&name);
+    let left_open: Outcome<_> = conn.with_named_lock(&name, SOON, begin);
+    assert!(matches!(left_open, Err(NamedLockError::TransactionLeftOpen { depth: 1, .. })), "{left_open:?}");
+    let refused: Outcome<()> = conn.transaction(|conn| conn.with_named_lock(&name, SOON, |_| unreachable!("refused")));
+    assert!(matches!(refused, Err(NamedLockError::OpenTransaction { depth: 1, .. })), "{refused:?}");
+}
+
+fn begin<C: diesel::Connection>(conn: &mut C) -> Outcome<()> {
+    use diesel::connection::TransactionManager;
+    Ok(C::TransactionManager::begin_transaction(conn)?)
+}
+
+#[test]
+fn a_transaction_left_open_is_rolled_back_before_the_release() {
+    let (pool, name, table) = (pool_of_one(), fresh("left_open"), fresh("t"));
+    let mut conn = pool.get().unwrap();
+    let before = id(&mut conn);
+    sql_query(format!("CREATE TABLE {table} (a INT) ENGINE = InnoDB")).execute(&mut conn).unwrap();
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        begin(conn)?;
+        sql_query(format!("INSERT INTO {table} VALUES (1)")).execute(conn)?;
+        begin(conn)?;
+        Ok(())
+    });
+    assert!(matches!(outcome, Err(NamedLockError::TransactionLeftOpen { depth: 2, .. })), "{outcome:?}");
+    assert_free(&name);
+    assert_eq!(number(&mut conn, &format!("SELECT COUNT(*) AS number FROM {table}")), Some(0));
+    drop(conn);
+    assert_sound(&pool, &name);
+    assert_eq!(id(&mut pool.get().unwrap()), before, "the connection is as good as it was");
+}
+
+#[test]
+fn a_transaction_left_open_by_failing_work_is_rolled_back_and_the_works_error_returned() {
+    let (mut conn, name) = (connect(), fresh("left_open_err"));
+    let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |conn| {
+        begin(conn)?;
+        Err(Error::NotFound.into())
+    });
+    assert!(matches!(outcome, Err(NamedLockError::Database(Error::NotFound))), "{outcome:?}");
+    conn.transaction(|conn| sql_query("SELECT 1").execute(conn)).unwrap();
+    assert_free(&name);
+}
+
+#[test]
+fn a_session_killed_during_the_work_is_lost_and_the_pool_replaces_it() {
+    let (pool, name) = (pool_of_one(), fresh("killed"));
+    let mut conn = pool.get().unwrap();
+    let own = id(&mut conn);
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |_| {
+        kill(own);
+        wait_until("the killed session to be gone", || !is_alive(own));
+        Ok("precious")
+    });
+    match outcome {
+        Err(NamedLockError::Lost { connection_id, source, .. }) => {
+            assert_eq!(connection_id, own);
+            assert!(source.is_some(), "the release failed with something");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn the_value_of_work_whose_session_was_killed_is_kept_by_a_section() {
+    let (mut conn, name) = (connect(), fresh("killed_value"));
+    let own = id(&mut conn);
+    let section = NamedLock::new(&name).unwrap().section(&mut conn, |_| {
+        kill(own);
+        wait_until("the killed session to be gone", || !is_alive(own));
+        "precious"
+    });
+    let section = section.unwrap();
+    assert_eq!(section.value, "precious");
+    assert!(matches!(section.lost, Some(NamedLockError::Lost { .. })), "{:?}", section.lost);
+}
+
+#[test]
+fn the_error_of_work_whose_session_was_killed_wins() {
+    let (pool, name) = (pool_of_one(), fresh("killed_err"));
+    let mut conn = pool.get().unwrap();
+    let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |conn| {
+        kill(id(conn));
+        loop {
+            sql_query("SELECT 1").execute(conn)?;
+        }
+    });
+    assert!(matches!(outcome, Err(NamedLockError::Database(_))), "{outcome:?}");
+    assert_free_soon(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_session_killed_in_a_transaction_of_the_work_is_lost() {
+    let (pool, name) = (pool_of_one(), fresh("killed_tx"));
+    let mut conn = pool.get().unwrap();
+    let own = id(&mut conn);
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        begin(conn)?;
+        kill(own);
+        wait_until("the killed session to be gone", || !is_alive(own));
+        Ok(())
+    });
+    assert!(matches!(outcome, Err(NamedLockError::Lost { source: Some(_), .. })), "{outcome:?}");
+    assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_panic_after_the_session_was_killed_goes_on_as_it_was() {
+    let (pool, name) = (pool_of_one(), fresh("killed_panic"));
+    let mut conn = pool.get().unwrap();
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _: Outcome<()> = conn.with_named_lock(&name, SOON, |conn| {
+            kill(id(conn));
+            panic!("on purpose")
+        });
+    }));
+    assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"on purpose"));
+    assert_free_soon(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn work_that_releases_the_lock_by_hand_is_told_that_it_was_lost() {
+    let (pool, name) = (pool_of_one(), fresh("self_released"));
+    let mut conn = pool.get().unwrap();
+    let before = id(&mut conn);
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| Ok(release_lock(conn, &name)));
+    assert!(matches!(outcome, Err(NamedLockError::Lost { source: None, .. })), "{outcome:?}");
+    assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+    assert_eq!(id(&mut pool.get().unwrap()), before, "the session has done nothing wrong");
+}
+
+#[test]
+fn a_lock_that_went_to_somebody_else_is_lost_and_stays_theirs() {
+    let (mut conn, name) = (connect(), fresh("stolen"));
+    let mut thief = connect();
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        release_lock(conn, &name);
+        Ok(get_lock(&mut thief, &name, 0))
+    });
+    assert!(matches!(outcome, Err(NamedLockError::Lost { .. })), "{outcome:?}");
+    assert_eq!(holder(&name), Some(id(&mut thief)));
+}
+
+#[test]
+fn a_connection_swapped_inside_the_work_is_told_and_the_stray_session_ended() {
+    let (pool, name) = (pool_of_one(), fresh("swapped"));
+    let mut conn = pool.get().unwrap();
+    let mut other = connect();
+    let (own, others) = (id(&mut conn), id(&mut other));
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        mem::swap(&mut **conn, &mut other);
+        Ok(())
+    });
+    match outcome {
+        Err(NamedLockError::ConnectionSwapped { expected, found, source: None, .. }) => {
+            assert_eq!((expected, found), (own, others));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_connection_replaced_inside_the_work_is_told() {
+    let (pool, name) = (pool_of_one(), fresh("replaced"));
+    let mut conn = pool.get().unwrap();
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        **conn = connect();
+        Ok(())
+    });
+    assert!(matches!(outcome, Err(NamedLockError::ConnectionSwapped { source: None, .. })), "{outcome:?}");
+    assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_swapped_in_connection_keeps_its_own_transaction_and_its_own_locks() {
+    let (mut conn, name, table) = (connect(), fresh("swapped_tx"), fresh("t"));
+    sql_query(format!("CREATE TABLE {table} (a INT) ENGINE = InnoDB")).execute(&mut conn).unwrap();
+    let mut other = connect();
+    let others_lock = fresh("others");
+    assert_eq!(get_lock(&mut other, &others_lock, 0), Some(1));
+    begin(&mut other).unwrap();
+    sql_query(format!("INSERT INTO {table} VALUES (1)")).execute(&mut other).unwrap();
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        mem::swap(conn, &mut other);
+        Ok(())
+    });
+    assert!(matches!(outcome, Err(NamedLockError::ConnectionSwapped { .. })), "{outcome:?}");
+    assert_eq!(number(&mut conn, &format!("SELECT COUNT(*) AS number FROM {table}")), Some(1), "not rolled back");
+    assert_eq!(holder(&others_lock), Some(id(&mut conn)));
+    assert_free(&name);
+}
+
+#[test]
+fn a_connection_that_diesel_calls_broken_is_refused_before_any_work() {
+    use diesel::connection::{AnsiTransactionManager, TransactionManager};
+    let (mut conn, name) = (connect(), fresh("broken"));
+    AnsiTransactionManager::transaction_manager_status_mut(&mut conn).set_in_error();
+    let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |_| unreachable!("refused"));
+    assert!(matches!(outcome, Err(NamedLockError::Broken { .. })), "{outcome:?}");
+    assert!(outcome.unwrap_err().is_transient(), "another connection will do");
+    assert_free(&name);
+}
+
+#[test]
+fn a_connection_whose_server_is_gone_is_refused_and_the_pool_replaces_it() {
+    let (pool, name) = (pool_of_one(), fresh("gone"));
+    let mut conn = pool.get().unwrap();
+    let own = id(&mut conn);
+    kill(own);
+    wait_until("the killed session to be gone", || !is_alive(own));
+    let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |_| unreachable!("refused"));
+    assert!(matches!(outcome, Err(NamedLockError::Broken { .. })), "{outcome:?}");
+    drop(conn);
+    assert_sound(&pool, &name);
+}

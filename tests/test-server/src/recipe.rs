@@ -1,0 +1,65 @@
+//! How a server is made and run.
+
+use std::path::PathBuf;
+
+use crate::folder::Folder;
+
+/// One command line: the program, then its arguments.
+pub(crate) type CommandLine = Vec<String>;
+
+/// Two commands: the first fills the data folder and ends, the second is the server.
+pub(crate) struct Recipe {
+    pub(crate) init: CommandLine,
+    pub(crate) serve: CommandLine,
+}
+
+/// What is the same for every product.
+pub(crate) struct Setting<'a> {
+    pub(crate) folder: &'a Folder,
+    pub(crate) port: u16,
+}
+
+impl Setting<'_> {
+    /// The socket's path.
+    pub(crate) fn socket(&self) -> String {
+        format!("{}/socket", self.folder.name())
+    }
+
+    /// What both commands are told. A test server may lose its data in a crash, so it never waits for a disk.
+    pub(crate) fn common(&self) -> CommandLine {
+        let folder = self.folder.name();
+        let mut options = vec![
+            format!("--datadir={folder}/data"),
+            format!("--tmpdir={folder}"),
+            "--innodb-buffer-pool-size=32M".into(),
+            "--innodb-flush-method=nosync".into(),
+            "--innodb-doublewrite=OFF".into(),
+        ];
+        if self.folder.of_root() {
+            options.push("--user=root".into());
+        }
+        options
+    }
+
+    /// What the server is told besides.
+    pub(crate) fn serving(&self) -> CommandLine {
+        let folder = self.folder.name();
+        vec![
+            format!("--socket={folder}/socket"),
+            format!("--pid-file={folder}/pid"),
+            format!("--init-file={folder}/init.sql"),
+            format!("--port={}", self.port),
+            "--bind-address=127.0.0.1".into(),
+            "--max-connections=500".into(),
+            "--performance-schema=ON".into(),
+            "--skip-log-bin".into(),
+            "--innodb-flush-log-at-trx-commit=2".into(),
+        ]
+    }
+}
+
+/// `program` followed by lists of arguments.
+pub(crate) fn command_line(program: PathBuf, arguments: impl IntoIterator<Item = CommandLine>) -> CommandLine {
+    let program = program.to_string_lossy().into_owned();
+    std::iter::once(program).chain(arguments.into_iter().flatten()).collect()
+}
