@@ -1,1 +1,117 @@
-//! x
+//! What a section writes to the log. The logger of this test binary keeps records by thread.
+
+use std::{cell::RefCell, sync::Once};
+
+use diesel::result::Error;
+use diesel_named_lock::{NamedLockError, NamedLockExt};
+use log::{Level, LevelFilter, Log, Metadata, Record, kv};
+
+use crate::world::*;
+
+#[derive(Debug)]
+struct Entry {
+    level: Level,
+    text: String,
+    keys: Vec<String>,
+}
+
+thread_local! {
+    static ENTRIES: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Collector;
+
+struct Keys(Vec<String>);
+
+impl<'kvs> kv::VisitSource<'kvs> for Keys {
+    fn visit_pair(&mut self, key: kv::Key<'kvs>, _: kv::Value<'kvs>) -> Result<(), kv::Error> {
+        self.0.push(key.to_string());
+        Ok(())
+    }
+}
+
+impl Log for Collector {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if record.target() == "diesel_named_lock" {
+            let mut keys = Keys(Vec::new());
+            record.key_values().visit(&mut keys).unwrap();
+            let entry = Entry { level: record.level(), text: record.args().to_string(), keys: keys.0 };
+            ENTRIES.with_borrow_mut(|entries| entries.push(entry));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// What `work` logs on this thread.
+fn logged(work: impl FnOnce()) -> Vec<Entry> {
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| {
+        log::set_logger(&Collector).unwrap();
+        log::set_max_level(LevelFilter::Debug);
+    });
+    ENTRIES.take();
+    work();
+    ENTRIES.take()
+}
+
+#[test]
+fn acquired_and_released_are_logged_at_debug_with_their_times() {
+    let (mut conn, name) = (connect(), fresh("log"));
+    let entries = logged(|| {
+        conn.with_named_lock(&name, SOON, |_| Ok::<_, NamedLockError>(())).unwrap();
+    });
+    let [acquired, released] = entries.as_slice() else { panic!("{entries:?}") };
+    assert_eq!((acquired.level, released.level), (Level::Debug, Level::Debug));
+    assert_eq!(acquired.text, format!("acquired named lock `{name}`"));
+    assert_eq!(released.text, format!("released named lock `{name}`"));
+    assert_eq!(acquired.keys, ["waited", "connection"]);
+    assert_eq!(released.keys, ["waited", "held", "connection"]);
+}
+
+#[test]
+fn an_error_of_ours_that_the_works_error_hides_is_logged_at_warn() {
+    let (mut conn, name) = (connect(), fresh("log_hidden"));
+    let entries = logged(|| {
+        let outcome: Result<(), NamedLockError> = conn.with_named_lock(&name, SOON, |conn| {
+            release_lock(conn, &name);
+            Err(Error::NotFound.into())
+        });
+        assert!(matches!(outcome, Err(NamedLockError::Database(Error::NotFound))));
+    });
+    let warning = entries.iter().find(|entry| entry.level == Level::Warn).unwrap_or_else(|| panic!("{entries:?}"));
+    assert!(warning.text.contains(&format!("named lock `{name}` was lost")), "{warning:?}");
+}
+
+#[test]
+fn a_connection_that_was_marked_is_logged_at_warn() {
+    let (mut conn, name) = (connect(), fresh("log_marked"));
+    let own = id(&mut conn);
+    let entries = logged(|| {
+        let outcome: Result<(), NamedLockError> = conn.with_named_lock(&name, SOON, |_| {
+            kill(own);
+            wait_until("the killed session to be gone", || !is_alive(own));
+            Ok(())
+        });
+        assert!(outcome.is_err());
+    });
+    assert!(
+        entries.iter().any(|entry| entry.level == Level::Warn && entry.text.contains("not confirmed")),
+        "{entries:?}"
+    );
+}
+
+#[test]
+fn a_lock_that_was_not_free_is_not_a_warning() {
+    let (mut conn, name) = (connect(), fresh("log_busy"));
+    let _elsewhere = hold_elsewhere(&name);
+    let entries = logged(|| {
+        let outcome: Result<Option<()>, NamedLockError> = conn.try_with_named_lock(&name, |_| Ok(()));
+        assert!(matches!(outcome, Ok(None)));
+    });
+    assert!(entries.iter().all(|entry| entry.level == Level::Debug), "{entries:?}");
+}

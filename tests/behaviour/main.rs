@@ -3,6 +3,7 @@
 mod connections;
 mod cost;
 mod errors;
+mod hooks;
 mod interrupted;
 mod logging;
 mod names;

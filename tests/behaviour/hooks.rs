@@ -1,0 +1,68 @@
+//! Diesel calls hooks of the application (`Instrumentation`) around every statement, also around ours. They may panic.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering},
+    },
+};
+
+use diesel::{
+    Connection, MysqlConnection,
+    connection::{Instrumentation, InstrumentationEvent},
+};
+use diesel_named_lock::{NamedLockError, NamedLockExt};
+
+use crate::world::*;
+
+/// Panics at the n-th end of a statement, and at every later one if it is persistent.
+struct Bomb {
+    countdown: Arc<AtomicI32>,
+    persistent: bool,
+}
+
+impl Instrumentation for Bomb {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if let InstrumentationEvent::FinishQuery { .. } = event {
+            let left = self.countdown.fetch_sub(1, Ordering::Relaxed) - 1;
+            if left == 0 || self.persistent && left < 0 {
+                panic!("a hook panics on purpose");
+            }
+        }
+    }
+}
+
+fn section_with_bomb(conn: &mut MysqlConnection, name: &str, countdown: i32, persistent: bool) -> bool {
+    let countdown = Arc::new(AtomicI32::new(countdown));
+    conn.set_instrumentation(Bomb { countdown, persistent });
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let outcome: Result<(), NamedLockError> = conn.with_named_lock(name, SOON, |_| Ok(()));
+        outcome
+    }));
+    unwound.is_err()
+}
+
+#[test]
+fn lock_is_free_after_a_hook_panics_at_the_acquire_or_at_the_release() {
+    for countdown in [1, 2] {
+        let (pool, name) = (pool_of_one(), fresh("hook"));
+        let mut conn = pool.get().unwrap();
+        assert!(section_with_bomb(&mut conn, &name, countdown, false), "the panic goes on");
+        assert_free_soon(&name);
+        drop(conn);
+        assert_sound(&pool, &name);
+    }
+}
+
+#[test]
+fn lock_is_free_after_a_hook_that_panics_at_every_statement() {
+    for countdown in [1, 2] {
+        let (pool, name) = (pool_of_one(), fresh("hooks"));
+        let mut conn = pool.get().unwrap();
+        assert!(section_with_bomb(&mut conn, &name, countdown, true), "the panic goes on");
+        assert_free_soon(&name);
+        drop(conn);
+        assert_sound(&pool, &name);
+    }
+}
