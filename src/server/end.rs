@@ -14,8 +14,13 @@ use crate::{LockName, session::MysqlSession};
 ///
 /// Best effort: of a connection that is gone, the server has ended the session by itself, or will.
 pub(crate) fn end_own<C: MysqlSession>(conn: &mut C) {
-    // It fails also where it succeeds: the session ends before it answers.
-    let _ = conn.batch_execute("KILL CONNECTION_ID()");
+    // `KILL QUERY` may strike this statement, too, and it fails also where it succeeds. Once the connection is gone, the
+    // client library sends nothing more.
+    const ATTEMPTS: u32 = 20;
+
+    for _ in 0..ATTEMPTS {
+        let _ = conn.batch_execute("KILL CONNECTION_ID()");
+    }
 }
 
 /// Ends another session, and waits until the lock is seen to be free of it.

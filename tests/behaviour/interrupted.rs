@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{connection::SimpleConnection, prelude::*};
+use diesel::{
+    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
+    prelude::*,
+};
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
 
 use crate::world::*;
@@ -150,6 +153,14 @@ fn bounded(what: &str, test: impl FnOnce() + Send + 'static) {
     }
 }
 
+fn kill_queries_until(dry: &AtomicBool, id: u64) {
+    let mut killer = connect();
+    while !dry.load(Ordering::Relaxed) {
+        // The session may be gone.
+        let _ = killer.batch_execute(&format!("KILL QUERY {id}"));
+    }
+}
+
 /// What became of the sections under a rain of `KILL QUERY`.
 #[derive(Debug, Default)]
 struct Tally {
@@ -185,13 +196,7 @@ fn rain(lock: &NamedLock, work: impl Fn(&mut MysqlConnection) -> QueryResult<()>
         let own = id(&mut conn);
         let dry = AtomicBool::new(false);
         thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut killer = connect();
-                while !dry.load(Ordering::Relaxed) {
-                    // The session may be gone: a release that was killed twice ends it.
-                    let _ = killer.batch_execute(&format!("KILL QUERY {own}"));
-                }
-            });
+            scope.spawn(|| kill_queries_until(&dry, own));
             scope.spawn(|| {
                 let mut rival = connect();
                 while !dry.load(Ordering::Relaxed) {
@@ -236,5 +241,32 @@ fn queries_killed_at_any_moment_of_a_transaction_neither_hang_nor_leak() {
         rain(&NamedLock::new(fresh("rain_tx")).unwrap(), |conn| {
             conn.transaction(|conn| conn.batch_execute("SELECT 1"))
         });
+    });
+}
+
+/// Work that leaves Diesel's transaction manager in error gives no way out but to end the session.
+#[test]
+fn a_session_that_has_to_be_ended_is_ended_even_under_a_rain_of_kill_query() {
+    bounded("sessions to be ended under KILL QUERY", || {
+        for _ in 0..50 {
+            let (mut conn, name) = (connect(), fresh("end"));
+            let (own, dry, clouds) = (id(&mut conn), AtomicBool::new(false), Barrier::new(4));
+            thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        clouds.wait();
+                        kill_queries_until(&dry, own);
+                    });
+                }
+                let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |conn| {
+                    AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
+                    clouds.wait();
+                    Ok(thread::sleep(Duration::from_millis(2)))
+                });
+                dry.store(true, Ordering::Relaxed);
+                assert!(matches!(outcome, Err(NamedLockError::Lost { .. })), "{outcome:?}");
+            });
+            assert_free_soon(&name);
+        }
     });
 }
