@@ -1,7 +1,8 @@
 //! Where a server lives.
 
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A socket address holds 107 bytes; this leaves room for the folder's own name and the socket's.
@@ -20,7 +21,8 @@ impl Folder {
     /// Makes an empty folder. Removing it is the business of the [`Keeper`](crate::keeper::Keeper).
     pub(crate) fn create() -> io::Result<Folder> {
         let parent = Some(std::env::temp_dir()).filter(|dir| fits(dir)).unwrap_or_else(|| PathBuf::from("/tmp"));
-        let path = tempfile::Builder::new().prefix("lock-").tempdir_in(parent)?.keep();
+        let private = Permissions::from_mode(0o700);
+        let path = tempfile::Builder::new().prefix("lock-").permissions(private).tempdir_in(parent)?.keep();
         let name = path.to_str().expect("the path is plain").to_owned();
         // Who owns what we make is who we are.
         let of_root = path.metadata()?.uid() == 0;

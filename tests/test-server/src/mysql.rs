@@ -15,7 +15,7 @@ pub(crate) fn recipe(setting: &Setting<'_>) -> io::Result<Recipe> {
             "no MySQL server here (MariaDB's `mysqld` is none): run `tests/run` once, which fetches one, or put one on PATH",
         )
     })?;
-    let small = || vec!["--innodb-redo-log-capacity=16M".into()];
+    let small = || vec!["--loose-innodb-redo-log-capacity=16M".into()];
     let quiet = vec!["--mysqlx=OFF".into(), "--secure-file-priv=".into()];
 
     Ok(Recipe {

@@ -32,7 +32,7 @@ impl Setting<'_> {
             format!("--datadir={folder}/data"),
             format!("--tmpdir={folder}"),
             "--innodb-buffer-pool-size=32M".into(),
-            "--innodb-flush-method=nosync".into(),
+            "--loose-innodb-flush-method=nosync".into(),
             "--innodb-doublewrite=OFF".into(),
         ];
         if self.folder.of_root() {

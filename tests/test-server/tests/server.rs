@@ -9,12 +9,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use std::{fs, panic};
+use std::{env, fs, panic};
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use process::{Helper, await_that, is_alive, signal};
-use tempfile::TempDir;
 use test_server::{Product, Server};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -71,7 +70,8 @@ fn two_servers_share_nothing() {
 fn dropped_it_is_gone_with_its_folder() {
     let server = start();
     let (pid, folder) = (server.pid().unwrap(), folder_in(server.url()));
-    assert!(is_alive(pid) && folder.exists());
+    assert!(is_alive(pid));
+    assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     drop(server);
     assert!(!is_alive(pid) && !folder.exists());
 }
@@ -154,32 +154,34 @@ fn an_unknown_product_is_refused() {
 
 #[test]
 fn a_data_folder_that_cannot_be_made_is_an_error_with_the_log() {
-    let programs = fake_mariadb("echo 'no room'; exit 1", "exit 0");
-    let error = refusal(&[("TEST_SERVER", "mariadb"), ("PATH", programs.path().to_str().unwrap())]);
+    let error = refusal_of_fake("echo 'no room'; exit 1", "exit 0");
     assert!(error.contains("data folder can't be made") && error.contains("no room"), "{error}");
 }
 
 #[test]
 fn a_server_that_ends_at_its_start_is_an_error_with_the_log() {
-    let programs = fake_mariadb("exit 0", "echo 'no memory' >&2; exit 1");
-    let error = refusal(&[("TEST_SERVER", "mariadb"), ("PATH", programs.path().to_str().unwrap())]);
+    let error = refusal_of_fake("exit 0", "echo 'no memory' >&2; exit 1");
     assert!(error.contains("ended at its start") && error.contains("no memory"), "{error}");
+}
+
+/// What is said when MariaDB's two programs do this.
+fn refusal_of_fake(init: &str, serve: &str) -> String {
+    let (programs, parent) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (name, body) in [("mariadb-install-db", init), ("mariadbd", serve)] {
+        let program = programs.path().join(name);
+        fs::write(&program, format!("#!/bin/sh\n{body}\n")).unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", programs.path().display(), env::var("PATH").unwrap());
+    let error = refusal(&[("TEST_SERVER", "mariadb"), ("PATH", &path), ("TMPDIR", parent.path().to_str().unwrap())]);
+    assert!(fs::read_dir(parent.path()).unwrap().next().is_none(), "its folder is left");
+    error
 }
 
 fn refusal(environment: &[(&str, &str)]) -> String {
     let output = Helper::command(environment).stdin(Stdio::null()).output().unwrap();
     assert!(!output.status.success());
     String::from_utf8(output.stderr).unwrap()
-}
-
-fn fake_mariadb(init: &str, serve: &str) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, body) in [("mariadb-install-db", init), ("mariadbd", serve)] {
-        let program = folder.path().join(name);
-        fs::write(&program, format!("#!/bin/sh\n{body}\n")).unwrap();
-        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-    }
-    folder
 }
 
 #[test]

@@ -1,0 +1,179 @@
+# shellcheck shell=bash
+# What tests and examples need on a machine, and how to get what is missing. To be sourced; does nothing by itself.
+# Fast where nothing is missing. Only Debian and Ubuntu are helped: on other systems it says what to install.
+
+say() { printf '==> %s\n' "$*"; }
+
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Servers are in folders that only root has in PATH.
+server_program() { PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1"; }
+
+need_rust() {
+    has cargo || PATH=${CARGO_HOME:-~/.cargo}/bin:$PATH
+    has cargo || fail "there is no \`cargo\`: install Rust first, best with rustup"
+}
+
+# The components that rustup's smallest profile lacks.
+need_rust_components() {
+    local component missing=()
+    for component in fmt clippy; do
+        cargo "$component" --version >/dev/null 2>&1 || missing+=("${component/#fmt/rustfmt}")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    has rustup || fail "cargo has no ${missing[*]}: install them"
+    say "adding to Rust: ${missing[*]}"
+    rustup component add "${missing[@]}"
+}
+
+need_client_library() {
+    local missing=()
+    can_link || missing+=(gcc libc6-dev)
+    if ! has_client_library >/dev/null; then
+        has pkg-config || missing+=(pkg-config)
+        missing+=(libmariadb-dev)
+    fi
+    install_packages "a C linker and the client library (libmariadb or libmysqlclient, found by pkg-config)" "${missing[@]}"
+    say "client library: $(has_client_library)"
+}
+
+can_link() { echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - >/dev/null 2>&1; }
+
+has_client_library() {
+    local name
+    for name in mysqlclient libmariadb; do
+        pkg-config --exists "$name" 2>/dev/null && echo "$name $(pkg-config --modversion "$name")" && return
+    done
+    if [ -n "${MYSQLCLIENT_LIB_DIR:-}" ]; then
+        echo "$MYSQLCLIENT_LIB_DIR"
+    else
+        mysql_config --libs 2>/dev/null
+    fi
+}
+
+# The core packages start no service.
+need_mariadb() {
+    local missing=()
+    server_program mariadbd >/dev/null && server_program mariadb-install-db >/dev/null || missing+=(mariadb-server-core)
+    server_program my_print_defaults >/dev/null || missing+=(mariadb-client-core)
+    install_packages "a MariaDB server (mariadbd, mariadb-install-db, my_print_defaults)" "${missing[@]}"
+    say "MariaDB server: $(server_program mariadbd)"
+}
+
+# Debian stable packages no MySQL; and beside MariaDB it couldn't be installed. So it is unpacked into a folder.
+need_mysql() {
+    local target
+    ! installed_mysql || return 0
+    target=$(target_folder)/mysql-server || return 1
+    if [ ! -e "$target/usr/sbin/mysqld" ]; then
+        say "fetching a MySQL server into $target"
+        fetch_mysql "$target" || return 1
+    fi
+    say "MySQL server: $target/usr/sbin/mysqld"
+}
+
+# The system's own, unless `mysqld` is only MariaDB's old name.
+installed_mysql() {
+    local mysqld version
+    mysqld=$(server_program mysqld) && version=$("$mysqld" --no-defaults --version 2>/dev/null) || return 1
+    [[ $version != *MariaDB* ]] && say "MySQL server: $mysqld"
+}
+
+target_folder() { cargo metadata --offline --no-deps --format-version 1 | sed -E 's/.*"target_directory":"([^"]*)".*/\1/'; }
+
+# Downloads the server with all that it needs, down to the C library, and unpacks it into folder $1. The system's own
+# packages and package lists stay as they are. (A subshell, so that its end removes what it worked with.)
+fetch_mysql() (
+    target=$1
+    has apt-get || fail "without apt-get the MySQL server must come from you: put its \`mysqld\` on PATH"
+    mkdir -p "$(dirname "$target")" && work=$(mktemp -d "$target.XXXXXX") || exit 1
+    trap 'rm -rf "$work"' EXIT
+    mkdir -p "$work"/{root,lists/partial,archives/partial} && : >"$work/status" || exit 1
+    # With an empty status nothing counts as installed, so everything is downloaded.
+    apt=(-qq -o APT::Sandbox::User=root -o Debug::NoLocking=true -o APT::Install-Recommends=false
+        -o Dir::State::status="$work/status" -o Dir::State::extended_states="$work/extended_states"
+        -o Dir::Cache::archives="$work/archives" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
+
+    package=$(mysql_package)
+    if [ -z "$package" ]; then
+        unstable_source >"$work/sources.list" || exit 1
+        say "from $(grep -o '[^ ]* sid main' "$work/sources.list")"
+        apt+=(-o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
+            -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
+            -o APT::Default-Release=sid -o Dir::State::lists="$work/lists"
+            # Signatures are checked; but a mirror that is kept at some date serves as well as today's.
+            -o Acquire::Check-Valid-Until=false)
+        apt-get "${apt[@]}" update || exit 1
+        package=$(mysql_package "${apt[@]}")
+        [ -n "$package" ] || fail "Debian's sid has no MySQL server at present"
+    fi
+    say "downloading $package and what it needs"
+    apt-get "${apt[@]}" install --yes --download-only "$package" || exit 1
+    say "unpacking"
+    for deb in "$work"/archives/*.deb; do
+        dpkg-deb -x "$deb" "$work/root" || exit 1
+    done
+    rm -rf "$work"/root/usr/share/{doc,man,locale,perl,info} "$work"/root/usr/lib/*/{perl,perl-base,gconv}
+    # Only what is complete gets the name. (Another run may have been faster.)
+    mv -T "$work/root" "$target" || [ -e "$target/usr/sbin/mysqld" ] || fail "something is in the way at $target"
+)
+
+# The name of the server's package: Ubuntu's has its version in it. Options for apt as arguments.
+mysql_package() {
+    apt-cache "$@" search --names-only '^mysql-server-core(-[0-9.]+)?$' | cut -d' ' -f1 | sort -V | tail -n 1
+}
+
+# A source line for Debian's sid, at the mirror that this machine uses.
+unstable_source() {
+    local keys=/usr/share/keyrings/debian-archive-keyring.gpg mirror
+    mirror=$(debian_mirror)
+    if [ -z "$mirror" ]; then
+        # What a source offers is known only after an update.
+        update_package_lists >&2
+        mirror=$(debian_mirror)
+    fi
+    [ -n "$mirror" ] || fail "apt knows no Debian mirror: put a MySQL \`mysqld\` on PATH"
+    [ -e "$keys" ] && keys="signed-by=$keys" || keys=
+    echo "deb [arch=$(dpkg --print-architecture) targets=Packages $keys] $mirror sid main"
+}
+
+debian_mirror() {
+    # shellcheck disable=SC2016 # apt fills it in
+    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' 'Component: main' |
+        awk '!/^cdrom:/ && !found++'
+}
+
+# $1: what it is, for people; then packages, none if nothing is missing.
+install_packages() {
+    local what=$1
+    shift
+    [ $# -gt 0 ] || return 0
+    has apt-get || fail "missing: $what. Without apt-get you must install it yourself; on Debian it would be: $*"
+    update_package_lists
+    say "installing $*"
+    as_root apt-get -qq install --yes --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" ||
+        fail "missing: $what. apt-get can't install $*"
+}
+
+update_package_lists() {
+    [ -z "${package_lists_updated:-}" ] || return 0
+    say "updating the package lists"
+    # One broken source of many need not matter here: what is missing shows at the install.
+    as_root apt-get -qq update -o DPkg::Lock::Timeout=300 || say "some package lists can't be had; going on"
+    package_lists_updated=yes
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        DEBIAN_FRONTEND=noninteractive "$@"
+    elif has sudo; then
+        sudo DEBIAN_FRONTEND=noninteractive "$@"
+    else
+        fail "this needs root, and there is no sudo: $*"
+    fi
+}
