@@ -3,6 +3,7 @@
 mod connections;
 mod cost;
 mod errors;
+mod facts;
 mod hooks;
 mod interrupted;
 mod logging;

@@ -1,0 +1,105 @@
+//! What the crate leans on, of the servers and of Diesel: where an upgrade changes one of these, it fails here first.
+
+use diesel::{
+    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
+    prelude::*,
+    sql_query,
+};
+
+use crate::world::*;
+
+/// Why the statement that acquires gives MySQL and MariaDB different timeouts.
+#[test]
+fn mysql_rounds_a_timeout_below_half_a_second_to_none_and_mariadb_does_not() {
+    let name = fresh("rounding");
+    let _elsewhere = hold_elsewhere(&name);
+    let start = std::time::Instant::now();
+    let query = format!("SELECT GET_LOCK('{name}', 0.45) AS number");
+    assert_eq!(number(&mut connect(), &query), Some(0));
+    assert_eq!(start.elapsed().as_millis() < 450, is_mysql());
+}
+
+/// How the same statement tells the two apart.
+#[test]
+fn only_mariadb_reads_its_own_kind_of_comment() {
+    let expected = if is_mysql() { 0 } else { 1 };
+    assert_eq!(number(&mut connect(), "SELECT 0 /*M! + 1 */ AS number"), Some(expected));
+}
+
+/// Why "for ever" is a large number.
+#[test]
+fn a_negative_timeout_is_no_lock_on_mariadb() {
+    let name = fresh("negative");
+    let expected = is_mysql().then_some(1);
+    assert_eq!(number(&mut connect(), &format!("SELECT GET_LOCK('{name}', -1) AS number")), expected);
+}
+
+/// Why `hashed` names are lower case, and `all_of` refuses names that differ only in case.
+#[test]
+fn letter_case_tells_locks_apart_on_mariadb_only() {
+    let name = fresh("case");
+    let _elsewhere = hold_elsewhere(&name);
+    assert_eq!(get_lock(&mut connect(), &name.to_uppercase(), 0), Some(i64::from(!is_mysql())));
+}
+
+/// Why the release looks whether the lock is still held.
+#[test]
+fn a_lock_taken_twice_needs_two_releases() {
+    let (mut conn, name) = (connect(), fresh("twice"));
+    assert_eq!((get_lock(&mut conn, &name, 0), get_lock(&mut conn, &name, 0)), (Some(1), Some(1)));
+    assert_eq!(release_lock(&mut conn, &name), Some(1));
+    assert_eq!(holder(&name), Some(id(&mut conn)));
+    assert_eq!(release_lock(&mut conn, &name), Some(1));
+    assert_free(&name);
+}
+
+#[test]
+fn a_lock_survives_whatever_ends_a_transaction() {
+    let (mut conn, name, table) = (connect(), fresh("survives"), fresh("t"));
+    assert_eq!(get_lock(&mut conn, &name, 0), Some(1));
+    for statement in ["COMMIT", "ROLLBACK", &format!("CREATE TABLE {table} (a INT)"), &format!("DROP TABLE {table}")] {
+        conn.batch_execute(statement).unwrap();
+        assert_eq!(holder(&name), Some(id(&mut conn)), "after {statement}");
+    }
+}
+
+#[test]
+fn a_session_that_ends_frees_its_locks() {
+    let name = fresh("ends");
+    drop(hold_elsewhere(&name));
+    assert_free_soon(&name);
+}
+
+/// How a connection is marked.
+#[test]
+fn diesels_pool_closes_a_connection_whose_transaction_manager_is_in_error() {
+    let pool = pool_of_one();
+    let mut conn = pool.get().unwrap();
+    let before = id(&mut conn);
+    AnsiTransactionManager::transaction_manager_status_mut(&mut *conn).set_in_error();
+    assert_eq!(id(&mut conn), before, "plain statements still run, so a release can always be tried");
+    drop(conn);
+    assert_ne!(id(&mut pool.get().unwrap()), before);
+}
+
+/// How a test transaction is told from an open one.
+#[test]
+fn diesel_does_not_call_a_connection_in_a_test_transaction_broken() {
+    let mut conn = connect();
+    conn.begin_test_transaction().unwrap();
+    assert!(!AnsiTransactionManager::is_broken_transaction_manager(&mut conn));
+    let mut conn = connect();
+    AnsiTransactionManager::begin_transaction(&mut conn).unwrap();
+    assert!(AnsiTransactionManager::is_broken_transaction_manager(&mut conn));
+}
+
+/// Why sections clean up by themselves: at check-in, Diesel and r2d2 see neither a lock nor a raw `BEGIN`.
+#[test]
+fn a_pool_takes_a_connection_back_with_its_locks() {
+    let (pool, name) = (pool_of_one(), fresh("leak"));
+    let mut conn = pool.get().unwrap();
+    assert_eq!(get_lock(&mut conn, &name, 0), Some(1));
+    sql_query("DO 0").execute(&mut conn).unwrap();
+    drop(conn);
+    assert_eq!(holder(&name), Some(id(&mut pool.get().unwrap())));
+}
