@@ -171,6 +171,12 @@ pub enum NamedLockError {
 
 impl NamedLockError {
     /// Whether the lock was not free in time.
+    ///
+    /// ```
+    /// use diesel_named_lock::NamedLockError;
+    ///
+    /// assert!(!NamedLockError::from(diesel::result::Error::NotFound).is_timeout());
+    /// ```
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::Timeout { .. })
@@ -182,6 +188,21 @@ impl NamedLockError {
     ///
     /// Never for [`Lost`](Self::Lost): the work has run, and only its author knows whether it may run twice. Never
     /// for [`Database`](Self::Database): ask Diesel's error itself.
+    ///
+    /// ```
+    /// use diesel_named_lock::NamedLockError;
+    ///
+    /// /// With a connection of its own for each attempt.
+    /// fn with_retry<T>(mut attempt: impl FnMut() -> Result<T, NamedLockError>) -> Result<T, NamedLockError> {
+    ///     for _ in 0..2 {
+    ///         match attempt() {
+    ///             Err(error) if error.is_transient() => continue,
+    ///             outcome => return outcome,
+    ///         }
+    ///     }
+    ///     attempt()
+    /// }
+    /// ```
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Timeout { .. } | Self::Deadlock { .. } | Self::Interrupted { .. } | Self::Broken { .. })

@@ -31,6 +31,19 @@ pub trait NamedLockExt: MysqlSession {
     /// `name` is a `&str`, `String`, [`LockName`] or `&LockName`. `timeout` is exact to the millisecond on both servers;
     /// zero asks once. [`NamedLock::run`] says what is promised and what is not.
     ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use diesel::{MysqlConnection, prelude::*};
+    /// # use diesel_named_lock::NamedLockExt;
+    /// // With Diesel's own error: ours travel inside it.
+    /// fn next_number(conn: &mut MysqlConnection) -> QueryResult<()> {
+    ///     conn.with_named_lock("shop:invoice-number", Duration::from_secs(5), |conn| {
+    ///         diesel::sql_query("UPDATE numbers SET invoice = invoice + 1").execute(conn)?;
+    ///         Ok(())
+    ///     })
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// What `work` returns as `Err`; otherwise any [`NamedLockError`], by `E::from`.
@@ -46,6 +59,19 @@ pub trait NamedLockExt: MysqlSession {
 
     /// Runs `work` if the named lock is free at once; `Ok(None)` where another session holds it.
     ///
+    /// ```no_run
+    /// # use diesel::MysqlConnection;
+    /// # use diesel_named_lock::{NamedLockError, NamedLockExt};
+    /// # fn clean_up(_: &mut MysqlConnection) -> Result<u32, NamedLockError> { Ok(0) }
+    /// # fn run(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
+    /// match conn.try_with_named_lock("clean-up", clean_up)? {
+    ///     Some(removed) => println!("{removed} removed"),
+    ///     None => println!("somebody else is at it"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`with_named_lock`](Self::with_named_lock), but for [`NamedLockError::Timeout`].
@@ -60,6 +86,19 @@ pub trait NamedLockExt: MysqlSession {
     }
 
     /// Lock, `BEGIN`, work, `COMMIT`, release: in this order, for the reasons that [`NamedLock::run_transaction`] gives.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use diesel::{MysqlConnection, prelude::*};
+    /// # use diesel_named_lock::{NamedLockError, NamedLockExt};
+    /// # fn sell(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
+    /// conn.with_named_lock_transaction("shop:stock", Duration::from_secs(5), |conn| {
+    ///     diesel::sql_query("UPDATE stock SET amount = amount - 1").execute(conn)?;
+    ///     diesel::sql_query("INSERT INTO sales VALUES (1)").execute(conn)?;
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

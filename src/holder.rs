@@ -6,6 +6,16 @@ use std::{fmt, time::Duration};
 ///
 /// The connection id is always there. The rest comes from the server's process list, which shows the sessions of other
 /// users only to who has the `PROCESS` privilege (MySQL manual, "Accessing the Process List"); without it, `None`.
+///
+/// ```
+/// use diesel_named_lock::NamedLockError;
+///
+/// fn log_holder(error: &NamedLockError) {
+///     if let NamedLockError::Timeout { holder: Some(holder), .. } = error {
+///         println!("held by {holder}: `KILL {}` would end it", holder.connection_id);
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {

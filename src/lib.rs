@@ -1,4 +1,4 @@
-//! Critical sections for Diesel on MySQL and MariaDB.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -46,6 +46,15 @@ impl NamedLock {
 
     /// A lock of this name. `name` is a `&str`, `String`, [`LockName`] or `&LockName`.
     ///
+    /// ```
+    /// use diesel_named_lock::{LockName, NamedLock};
+    ///
+    /// let by_text = NamedLock::new("shop:stock")?;
+    /// let by_name = NamedLock::new(LockName::scoped("shop", "stock")?)?;
+    /// assert_eq!(by_text, by_name);
+    /// # Ok::<_, diesel_named_lock::NamedLockError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`NamedLockError::InvalidName`]; never for a [`LockName`].
@@ -62,6 +71,18 @@ impl NamedLock {
     /// They are taken one by one, in one order for everybody, so that no two such sections can wait for each other in a
     /// circle; the timeout is one for all of them. If one is not to be had, those taken before are released. At the
     /// end they are released in reverse. A name given twice counts once. Two round trips for each lock.
+    ///
+    /// ```no_run
+    /// # use diesel::{MysqlConnection, prelude::*};
+    /// # use diesel_named_lock::{NamedLock, NamedLockError};
+    /// # fn transfer(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
+    /// NamedLock::all_of(["account:7", "account:4"])?.run_transaction(conn, |conn| {
+    ///     diesel::sql_query("UPDATE account SET cents = cents - 100 WHERE id = 7").execute(conn)?;
+    ///     diesel::sql_query("UPDATE account SET cents = cents + 100 WHERE id = 4").execute(conn)?;
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -84,12 +105,32 @@ impl NamedLock {
     ///
     /// Zero asks once and does not wait. A part of a millisecond counts as a whole one, and beyond 49 days a part of a
     /// second, too. Longer than 31 years is [for ever](Self::wait_forever).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use diesel_named_lock::NamedLock;
+    /// let lock = NamedLock::new("shop:stock")?.timeout(Duration::from_millis(300));
+    /// # Ok::<_, diesel_named_lock::NamedLockError>(())
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Timeout::After(timeout);
         self
     }
 
     /// Asks once and does not wait: a lock that another session holds is a [`NamedLockError::Timeout`] at once.
+    ///
+    /// ```no_run
+    /// # use diesel::MysqlConnection;
+    /// # use diesel_named_lock::{NamedLock, NamedLockError};
+    /// # fn clean_up(_: &mut MysqlConnection) -> Result<(), NamedLockError> { Ok(()) }
+    /// # fn run(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
+    /// match NamedLock::new("clean-up")?.no_wait().run(conn, clean_up) {
+    ///     Err(NamedLockError::Timeout { holder: Some(holder), .. }) => println!("already being done by {holder}"),
+    ///     outcome => outcome?,
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn no_wait(self) -> Self {
         self.timeout(Duration::ZERO)
     }
@@ -98,6 +139,12 @@ impl NamedLock {
     ///
     /// A statement time limit of the session (`max_execution_time`, `max_statement_time`) also does: as
     /// [`NamedLockError::Interrupted`].
+    ///
+    /// ```
+    /// # use diesel_named_lock::NamedLock;
+    /// let lock = NamedLock::new("shop:stock")?.wait_forever();
+    /// # Ok::<_, diesel_named_lock::NamedLockError>(())
+    /// ```
     pub fn wait_forever(mut self) -> Self {
         self.timeout = Timeout::Never;
         self
@@ -109,12 +156,31 @@ impl NamedLock {
     /// The inner section then runs under the outer one's lock: it neither waits nor releases, and at its end makes sure
     /// that the lock is still held. The same goes for a lock that was taken on this session by a `GET_LOCK` by hand: it
     /// stays held.
+    ///
+    /// ```no_run
+    /// # use diesel::MysqlConnection;
+    /// # use diesel_named_lock::{NamedLock, NamedLockError};
+    /// // Alone, or as a part of a larger section over the same lock.
+    /// fn restock(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
+    ///     NamedLock::new("shop:stock")?.reentrant().run(conn, |conn| {
+    ///         // …
+    ///         Ok(())
+    ///     })
+    /// }
+    /// ```
     pub fn reentrant(mut self) -> Self {
         self.reentrant = true;
         self
     }
 
     /// The names, each once, in the order in which they are taken.
+    ///
+    /// ```
+    /// # use diesel_named_lock::{LockName, NamedLock};
+    /// let lock = NamedLock::all_of(["b", "a", "b"])?;
+    /// assert_eq!(lock.names(), [LockName::new("a")?, LockName::new("b")?]);
+    /// # Ok::<_, diesel_named_lock::NamedLockError>(())
+    /// ```
     #[must_use]
     pub fn names(&self) -> &[LockName] {
         &self.names
@@ -133,8 +199,19 @@ impl NamedLock {
     ///   end, by [`NamedLockError::Lost`], that it was not alone.
     /// * Only those who take the same lock on the same server are kept out.
     /// * A transaction begun by raw SQL (`sql_query("BEGIN")`) is unseen by Diesel, and so by this crate.
-    /// * A cleaned-up connection needs to be dropped or returned from: `mem::forget` on it, or a thread that is killed,
-    ///   leaves the lock to the server's own time-outs.
+    /// * `process::exit` inside the work runs no clean-up: the lock is free when the process has ended.
+    ///
+    /// ```no_run
+    /// # use diesel::{MysqlConnection, prelude::*};
+    /// # use diesel_named_lock::{NamedLock, NamedLockError};
+    /// # fn reindex(conn: &mut MysqlConnection) -> Result<usize, NamedLockError> {
+    /// let rows = NamedLock::new("search-index")?.run(conn, |conn| {
+    ///     let rows = diesel::sql_query("UPDATE search_index SET fresh = 1").execute(conn)?;
+    ///     Ok::<_, NamedLockError>(rows)
+    /// })?;
+    /// # Ok(rows)
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -151,8 +228,30 @@ impl NamedLock {
 
     /// Like [`run`](Self::run), with the work inside a transaction: lock, `BEGIN`, work, `COMMIT`, release.
     ///
-    /// The order is the point. A snapshot taken before the lock shows rows as they were before the last holder
-    /// changed them; a release before the commit lets the next holder in while the changes can't be seen yet.
+    /// The order is the point:
+    ///
+    /// ```text
+    /// BEGIN ─ read ─────────────── lock ─ write ─ COMMIT ─ release    wrong: what was read is older than the lock
+    ///            another: ─ COMMIT ─ release
+    ///
+    /// lock ─ BEGIN ─ read ─ write ─ release ─────────── COMMIT        wrong: the next one gets in too early
+    ///                                  another: lock ─ read
+    ///
+    /// lock ─ BEGIN ─ read ─ write ─ COMMIT ─ release                  right
+    ///                                          another: lock ─ read
+    /// ```
+    ///
+    /// ```no_run
+    /// # use diesel::{MysqlConnection, prelude::*};
+    /// # use diesel_named_lock::{NamedLock, NamedLockError};
+    /// # fn sell(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
+    /// NamedLock::new("shop:stock")?.run_transaction(conn, |conn| {
+    ///     diesel::sql_query("UPDATE stock SET amount = amount - 1").execute(conn)?;
+    ///     diesel::sql_query("INSERT INTO sales VALUES (1)").execute(conn)?;
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -32,6 +32,12 @@ use sha2::{Digest, Sha256};
 pub struct LockName(Arc<str>);
 
 /// Why a string, or a set of names, can't name a lock. Found before any I/O.
+///
+/// ```
+/// use diesel_named_lock::{InvalidName, LockName};
+///
+/// assert_eq!(LockName::new(""), Err(InvalidName::Empty));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidName {
@@ -75,7 +81,14 @@ impl LockName {
     /// The most characters that a name may have.
     pub const MAX_CHARS: usize = 64;
 
-    /// Checks `name`, without I/O.
+    /// Checks `name`, without I/O. [`FromStr`] and [`TryFrom`] do the same.
+    ///
+    /// ```
+    /// use diesel_named_lock::{InvalidName, LockName};
+    ///
+    /// assert!(LockName::new("nightly-report").is_ok());
+    /// assert!(matches!(LockName::new("x".repeat(65)), Err(InvalidName::TooLong { chars: 65, .. })));
+    /// ```
     ///
     /// # Errors
     ///

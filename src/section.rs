@@ -32,7 +32,7 @@ pub(crate) struct Plan<'a> {
 
 /// A section that ran: what the work returned, and whether it was alone to the end.
 ///
-/// Got from [`NamedLock::section`](crate::NamedLock::section).
+/// Got from [`NamedLock::section`](crate::NamedLock::section), whose example shows its use.
 #[derive(Debug)]
 #[non_exhaustive]
 #[must_use = "a section whose `lost` is `Some` was perhaps not exclusive"]
@@ -179,16 +179,16 @@ impl<'c, 'p, C: MysqlSession> Hold<'c, 'p, C> {
     /// After an acquire with no clear answer: the lock may be held all the same.
     fn settle(&mut self) {
         let name = &self.plan.names[self.taken];
-        let settled = if self.plan.reentrant {
-            // Held now, it is either just granted or an outer section's: releasing it would be wrong or right.
-            holders::holder_id(self.conn, name)
-                .and_then(|holder| Ok(holder.is_some() && holder == Some(holders::own_id(self.conn)?)))
-                .is_ok_and(|held| !held)
-        } else {
-            release::release_lock(self.conn, name, None)
-                .or_else(|_| release::release_lock(self.conn, name, None))
-                .is_ok()
-        };
+        let own = holders::own_id(self.conn).or_else(|_| holders::own_id(self.conn));
+        let settled = own.is_ok_and(|own| {
+            if self.plan.reentrant {
+                // Held now, it is either just granted or an outer section's: releasing it would be right or wrong.
+                holders::holder_id(self.conn, name).is_ok_and(|holder| holder != Some(own))
+            } else {
+                let mut release = || release::release_lock(self.conn, name, own);
+                release().or_else(|_| release()).is_ok()
+            }
+        });
         if !settled {
             self.end();
         }
@@ -223,12 +223,11 @@ impl<'c, 'p, C: MysqlSession> Hold<'c, 'p, C> {
                 other => Err(self.lost(index, other.err())),
             };
         }
-        let session = Some(self.session);
-        let first = release::release_lock(self.conn, name, session);
-        let (answer, error) = match first {
+        let mut release = || release::release_lock(self.conn, name, self.session);
+        let (answer, error) = match release() {
             Ok(answer) => (Ok(answer), None),
             // Ended by `KILL QUERY`, say. The lock may be ours still, and then it has been all the time.
-            Err(error) => (release::release_lock(self.conn, name, session), Some(error)),
+            Err(error) => (release(), Some(error)),
         };
         match answer {
             Ok(release::Answer::Released) => Ok(()),

@@ -8,8 +8,18 @@ use diesel::{
 
 /// A Diesel connection to MySQL or MariaDB: plain, pooled by r2d2, or of a manager of your own.
 ///
-/// Implemented for every such connection; there is nothing to implement by hand. It is here so that the bound on
-/// Diesel's backend stands in one place.
+/// Implemented for every such connection; there is nothing to implement by hand. It is the bound for functions of yours
+/// that take any of them:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use diesel_named_lock::{MysqlSession, NamedLockError, NamedLockExt};
+///
+/// fn restock(conn: &mut impl MysqlSession) -> Result<(), NamedLockError> {
+///     conn.with_named_lock("shop:stock", Duration::from_secs(5), |conn| Ok(()))
+/// }
+/// ```
 pub trait MysqlSession: LoadConnection<Backend = Mysql> {}
 
 impl<C: LoadConnection<Backend = Mysql>> MysqlSession for C {}

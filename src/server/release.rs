@@ -5,7 +5,7 @@ use diesel::{
     mysql::Mysql,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     result::QueryResult,
-    sql_types::{BigInt, Bool, Integer, Nullable, Text, Unsigned},
+    sql_types::{BigInt, Integer, Nullable, Text, Unsigned},
 };
 
 use crate::{
@@ -23,27 +23,26 @@ pub(crate) enum Answer {
     OtherSession(u64),
 }
 
-/// Releases only in the session that took the lock, and looks whether it still holds it: work that called `GET_LOCK` by
-/// hand made the count 2.
+/// Releases only in the session that took the lock, then looks who holds it: still this one, where the work has called
+/// `GET_LOCK` by hand and made the count 2.
 struct ReleaseLock<'a> {
     name: &'a str,
-    /// `None` where it isn't known: whichever session this is.
-    session: Option<u64>,
+    session: u64,
 }
 
 impl Query for ReleaseLock<'_> {
-    type SqlType = (Nullable<Integer>, Unsigned<BigInt>, Bool);
+    type SqlType = (Nullable<Integer>, Unsigned<BigInt>, Nullable<Unsigned<BigInt>>);
 }
 
 impl QueryFragment<Mysql> for ReleaseLock<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT IF(CONNECTION_ID() = COALESCE(");
-        out.push_bind_param::<Nullable<Unsigned<BigInt>>, _>(&self.session)?;
-        out.push_sql(", CONNECTION_ID()), RELEASE_LOCK(");
+        out.push_sql("SELECT IF(CONNECTION_ID() = ");
+        out.push_bind_param::<Unsigned<BigInt>, _>(&self.session)?;
+        out.push_sql(", RELEASE_LOCK(");
         out.push_bind_param::<Text, _>(self.name)?;
         out.push_sql("), NULL), CONNECTION_ID(), IS_USED_LOCK(");
         out.push_bind_param::<Text, _>(self.name)?;
-        out.push_sql(") <=> CONNECTION_ID()");
+        out.push_sql(")");
         Ok(())
     }
 }
@@ -60,21 +59,17 @@ impl<C> RunQueryDsl<C> for ReleaseLock<'_> {}
 /// # Errors
 ///
 /// Where the server did not answer. The lock may be held, or not.
-pub(crate) fn release_lock<C: MysqlSession>(
-    conn: &mut C,
-    name: &LockName,
-    session: Option<u64>,
-) -> QueryResult<Answer> {
+pub(crate) fn release_lock<C: MysqlSession>(conn: &mut C, name: &LockName, session: u64) -> QueryResult<Answer> {
     let mut released = false;
     loop {
         let question = ReleaseLock { name: name.as_str(), session };
-        let (answer, found, still_held): (Option<i32>, u64, bool) =
+        let (answer, found, holder): (Option<i32>, u64, Option<u64>) =
             question.get_result(conn).inspect_err(|_| session::forget_statements(conn))?;
-        if session.is_some_and(|session| session != found) {
+        if found != session {
             return Ok(Answer::OtherSession(found));
         }
         released |= answer == Some(1);
-        if !still_held {
+        if holder != Some(session) {
             return Ok(if released { Answer::Released } else { Answer::NotHeld });
         }
     }

@@ -261,7 +261,8 @@ fn a_session_that_has_to_be_ended_is_ended_even_under_a_rain_of_kill_query() {
                 let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |conn| {
                     AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
                     clouds.wait();
-                    Ok(thread::sleep(Duration::from_millis(2)))
+                    thread::sleep(Duration::from_millis(2));
+                    Ok(())
                 });
                 dry.store(true, Ordering::Relaxed);
                 assert!(matches!(outcome, Err(NamedLockError::Lost { .. })), "{outcome:?}");

@@ -7,6 +7,7 @@ mod facts;
 mod hooks;
 mod interrupted;
 mod logging;
+mod lost;
 mod names;
 mod several;
 mod transactions;

@@ -203,7 +203,10 @@ fn a_lock_granted_at_the_very_moment_of_the_timeout_is_not_leaked() {
                 let mut conn = connect();
                 let mut timeout = HELD * WAITERS + Duration::from_micros(37) * waiter;
                 while Instant::now() < end {
-                    let outcome: Outcome<()> = conn.with_named_lock(name, timeout, |_| Ok(thread::sleep(HELD)));
+                    let outcome: Outcome<()> = conn.with_named_lock(name, timeout, |_| {
+                        thread::sleep(HELD);
+                        Ok(())
+                    });
                     // Homes in on the time that the queue takes. A leak would be an `AlreadyHeld`.
                     match outcome {
                         Ok(()) => {

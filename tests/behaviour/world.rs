@@ -11,7 +11,7 @@ use std::{
 
 use diesel::{
     MysqlConnection,
-    connection::{LoadConnection, SimpleConnection},
+    connection::{LoadConnection, SimpleConnection, TransactionManager},
     mysql::Mysql,
     prelude::*,
     r2d2::{ConnectionManager, Pool},
@@ -119,6 +119,11 @@ pub fn assert_sound(pool: &Pool<Manager>, name: &str) {
     let id = id(&mut conn);
     assert_ne!(holder(name), Some(id), "the connection went back with the lock");
     conn.transaction(|conn| sql_query("SELECT 1").execute(conn)).expect("a working connection");
+}
+
+/// Begins a transaction, or a savepoint inside one, and leaves it open.
+pub fn begin<C: Connection>(conn: &mut C) -> QueryResult<()> {
+    C::TransactionManager::begin_transaction(conn)
 }
 
 pub fn kill(id: u64) {

@@ -1,0 +1,201 @@
+//! What becomes of a section whose session or connection is no longer what it was.
+
+use std::{
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use diesel::{prelude::*, sql_query};
+use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
+
+use crate::world::*;
+
+type Outcome<T> = Result<T, NamedLockError>;
+
+#[test]
+fn a_session_killed_during_the_work_is_lost_and_the_pool_replaces_it() {
+    let (pool, name) = (pool_of_one(), fresh("killed"));
+    let mut conn = pool.get().unwrap();
+    let own = id(&mut conn);
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |_| {
+        kill(own);
+        wait_until("the killed session to be gone", || !is_alive(own));
+        Ok("precious")
+    });
+    match outcome {
+        Err(NamedLockError::Lost { connection_id, source, .. }) => {
+            assert_eq!(connection_id, own);
+            assert!(source.is_some(), "the release failed with something");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn the_value_of_work_whose_session_was_killed_is_kept_by_a_section() {
+    let (mut conn, name) = (connect(), fresh("killed_value"));
+    let own = id(&mut conn);
+    let section = NamedLock::new(&name).unwrap().section(&mut conn, |_| {
+        kill(own);
+        wait_until("the killed session to be gone", || !is_alive(own));
+        "precious"
+    });
+    let section = section.unwrap();
+    assert_eq!(section.value, "precious");
+    assert!(matches!(section.lost, Some(NamedLockError::Lost { .. })), "{:?}", section.lost);
+}
+
+#[test]
+fn the_error_of_work_whose_session_was_killed_wins() {
+    let (pool, name) = (pool_of_one(), fresh("killed_err"));
+    let mut conn = pool.get().unwrap();
+    let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |conn| {
+        kill(id(conn));
+        loop {
+            sql_query("SELECT 1").execute(conn)?;
+        }
+    });
+    assert!(matches!(outcome, Err(NamedLockError::Database(_))), "{outcome:?}");
+    assert_free_soon(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_session_killed_in_a_transaction_of_the_work_is_lost() {
+    let (pool, name) = (pool_of_one(), fresh("killed_tx"));
+    let mut conn = pool.get().unwrap();
+    let own = id(&mut conn);
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        begin(conn)?;
+        kill(own);
+        wait_until("the killed session to be gone", || !is_alive(own));
+        Ok(())
+    });
+    assert!(matches!(outcome, Err(NamedLockError::Lost { source: Some(_), .. })), "{outcome:?}");
+    assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_panic_after_the_session_was_killed_goes_on_as_it_was() {
+    let (pool, name) = (pool_of_one(), fresh("killed_panic"));
+    let mut conn = pool.get().unwrap();
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _: Outcome<()> = conn.with_named_lock(&name, SOON, |conn| {
+            kill(id(conn));
+            panic!("on purpose")
+        });
+    }));
+    assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"on purpose"));
+    assert_free_soon(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn work_that_releases_the_lock_by_hand_is_told_that_it_was_lost() {
+    let (pool, name) = (pool_of_one(), fresh("self_released"));
+    let mut conn = pool.get().unwrap();
+    let before = id(&mut conn);
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| Ok(release_lock(conn, &name)));
+    assert!(matches!(outcome, Err(NamedLockError::Lost { source: None, .. })), "{outcome:?}");
+    assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+    assert_eq!(id(&mut pool.get().unwrap()), before, "the session has done nothing wrong");
+}
+
+#[test]
+fn a_lock_that_went_to_somebody_else_is_lost_and_stays_theirs() {
+    let (mut conn, name) = (connect(), fresh("stolen"));
+    let mut thief = connect();
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        release_lock(conn, &name);
+        Ok(get_lock(&mut thief, &name, 0))
+    });
+    assert!(matches!(outcome, Err(NamedLockError::Lost { .. })), "{outcome:?}");
+    assert_eq!(holder(&name), Some(id(&mut thief)));
+}
+
+#[test]
+fn a_connection_swapped_inside_the_work_is_told_and_the_stray_session_ended() {
+    let (pool, name) = (pool_of_one(), fresh("swapped"));
+    let mut conn = pool.get().unwrap();
+    let mut other = connect();
+    let (own, others) = (id(&mut conn), id(&mut other));
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        mem::swap(&mut **conn, &mut other);
+        Ok(())
+    });
+    match outcome {
+        Err(NamedLockError::ConnectionSwapped { expected, found, source: None, .. }) => {
+            assert_eq!((expected, found), (own, others));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_connection_replaced_inside_the_work_is_told() {
+    let (pool, name) = (pool_of_one(), fresh("replaced"));
+    let mut conn = pool.get().unwrap();
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        **conn = connect();
+        Ok(())
+    });
+    assert!(matches!(outcome, Err(NamedLockError::ConnectionSwapped { source: None, .. })), "{outcome:?}");
+    assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_swapped_in_connection_keeps_its_own_transaction_and_its_own_locks() {
+    let (mut conn, name, table) = (connect(), fresh("swapped_tx"), fresh("t"));
+    sql_query(format!("CREATE TABLE {table} (a INT) ENGINE = InnoDB")).execute(&mut conn).unwrap();
+    let mut other = connect();
+    let others_lock = fresh("others");
+    assert_eq!(get_lock(&mut other, &others_lock, 0), Some(1));
+    begin(&mut other).unwrap();
+    sql_query(format!("INSERT INTO {table} VALUES (1)")).execute(&mut other).unwrap();
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        mem::swap(conn, &mut other);
+        Ok(())
+    });
+    assert!(matches!(outcome, Err(NamedLockError::ConnectionSwapped { .. })), "{outcome:?}");
+    assert_eq!(number(&mut conn, &format!("SELECT COUNT(*) AS number FROM {table}")), Some(1), "not rolled back");
+    assert_eq!(holder(&others_lock), Some(id(&mut conn)));
+    assert_free(&name);
+}
+
+#[test]
+fn a_connection_that_diesel_calls_broken_is_refused_before_any_work() {
+    use diesel::connection::{AnsiTransactionManager, TransactionManager};
+    let (mut conn, name) = (connect(), fresh("broken"));
+    AnsiTransactionManager::transaction_manager_status_mut(&mut conn).set_in_error();
+    let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |_| unreachable!("refused"));
+    assert!(matches!(outcome, Err(NamedLockError::Broken { .. })), "{outcome:?}");
+    assert!(outcome.unwrap_err().is_transient(), "another connection will do");
+    assert_free(&name);
+}
+
+#[test]
+fn a_connection_whose_server_is_gone_is_refused_and_the_pool_replaces_it() {
+    let (pool, name) = (pool_of_one(), fresh("gone"));
+    let mut conn = pool.get().unwrap();
+    let own = id(&mut conn);
+    kill(own);
+    wait_until("the killed session to be gone", || !is_alive(own));
+    let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |_| unreachable!("refused"));
+    assert!(matches!(outcome, Err(NamedLockError::Broken { .. })), "{outcome:?}");
+    drop(conn);
+    assert_sound(&pool, &name);
+}
