@@ -23,6 +23,8 @@ fn all_are_held_during_the_work_and_free_after() {
         NamedLock::all_of(&names).unwrap().run(&mut conn, |_| Ok(names.each_ref().map(|name| holder(name))));
     assert_eq!(outcome.unwrap(), [Some(own); 3]);
     names.iter().for_each(|name| assert_free(name));
+    drop(conn);
+    assert_sound(&pool, &names[0]);
 }
 
 #[test]

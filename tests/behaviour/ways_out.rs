@@ -55,6 +55,8 @@ fn lock_is_free_after_an_early_return_from_the_work() {
     });
     assert_eq!(outcome.unwrap(), 1);
     assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
 }
 
 #[test]
@@ -120,6 +122,8 @@ fn a_section_of_another_name_may_be_nested() {
     });
     outcome.unwrap();
     assert_free(&outer);
+    drop(conn);
+    assert_sound(&pool, &outer);
 }
 
 #[test]
@@ -153,6 +157,8 @@ fn re_entry_is_refused_and_the_outer_section_goes_on() {
     });
     outer.unwrap();
     assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
 }
 
 #[test]
@@ -178,6 +184,8 @@ fn re_entry_that_is_allowed_keeps_the_lock_until_the_outer_section_ends() {
     });
     assert_eq!(outcome.unwrap(), 3);
     assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
 }
 
 #[test]
@@ -190,6 +198,8 @@ fn a_panic_in_a_re_entrant_section_frees_the_lock() {
     }));
     assert!(unwound.is_err());
     assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
 }
 
 #[test]
@@ -224,6 +234,8 @@ fn a_lock_that_the_work_took_once_more_by_hand_is_freed_all_the_same() {
     });
     assert_eq!(outcome.unwrap(), (Some(1), Some(1), Some(1)));
     assert_free(&name);
+    drop(conn);
+    assert_sound(&pool, &name);
 }
 
 #[test]
