@@ -1,9 +1,13 @@
 //! What the crate leans on, of the servers and of Diesel: where an upgrade changes one of these, it fails here first.
 
+use std::{fs, sync::mpsc, thread, time::Duration};
+
 use diesel::{
     connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
+    define_sql_function,
     prelude::*,
     sql_query,
+    sql_types::{Integer, Text},
 };
 
 use crate::world::*;
@@ -102,4 +106,38 @@ fn a_pool_takes_a_connection_back_with_its_locks() {
     sql_query("DO 0").execute(&mut conn).unwrap();
     drop(conn);
     assert_eq!(holder(&name), Some(id(&mut pool.get().unwrap())));
+}
+
+define_sql_function! { #[sql_name = "GET_LOCK"] fn cached_get_lock(name: Text, seconds: Integer) -> Nullable<Integer>; }
+
+fn plain_get_lock(conn: &mut MysqlConnection, name: &str) -> QueryResult<Option<i32>> {
+    diesel::select(cached_get_lock(name, 10)).get_result(conn)
+}
+
+/// Why the statement cache is emptied after a failure: this is what happens otherwise, on every deadlock.
+#[test]
+fn a_cached_get_lock_that_failed_hangs_at_the_retry_with_libmariadb_only() {
+    let with_libmariadb = fs::read_to_string("/proc/self/maps").unwrap().contains("libmariadb");
+    let (ours, theirs) = (fresh("hang_ours"), fresh("hang_theirs"));
+    let (mut one, mut other) = (connect(), connect());
+    let (id_of_one, id_of_other) = (id(&mut one), id(&mut other));
+    assert_eq!(plain_get_lock(&mut one, &ours).unwrap(), Some(1));
+    assert_eq!(plain_get_lock(&mut other, &theirs).unwrap(), Some(1));
+    let (victims, victim) = mpsc::channel();
+    for (mut conn, id, wanted) in [(one, id_of_one, &theirs), (other, id_of_other, &ours)] {
+        let (victims, wanted) = (victims.clone(), wanted.clone());
+        thread::spawn(move || {
+            if plain_get_lock(&mut conn, &wanted).is_err() {
+                let (retries, retried) = mpsc::channel();
+                victims.send((id, retried)).unwrap();
+                // A name that is free.
+                let _ = retries.send(plain_get_lock(&mut conn, &fresh("hang_retry")));
+            }
+        });
+    }
+    let (id, retried) = victim.recv_timeout(SOON).expect("a deadlock has a victim");
+    let hangs = retried.recv_timeout(Duration::from_secs(2)).is_err();
+    // Ends the hang.
+    let _ = connect().batch_execute(&format!("KILL {id}"));
+    assert_eq!(hangs, with_libmariadb, "the client library has changed: see `session::forget_statements`");
 }
