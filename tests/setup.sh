@@ -42,6 +42,15 @@ need_client_library() {
     say "client library: $(has_client_library)"
 }
 
+# For building libmysqlclient, which mysqlclient-sys brings as source.
+need_bundled_client_library() {
+    local missing=()
+    has cmake || missing+=(cmake)
+    has c++ || missing+=(g++)
+    pkg-config --exists openssl || missing+=(libssl-dev)
+    install_packages "what builds libmysqlclient (CMake, a C++ compiler, OpenSSL)" "${missing[@]}"
+}
+
 can_link() { echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - >/dev/null 2>&1; }
 
 has_client_library() {
