@@ -16,7 +16,7 @@ struct Counter {
 }
 
 /// What this session has asked the server to do so far.
-fn counters(conn: &mut MysqlConnection) -> BTreeMap<String, i64> {
+pub fn counters(conn: &mut MysqlConnection) -> BTreeMap<String, i64> {
     let query = "SHOW SESSION STATUS WHERE Variable_name IN \
                  ('Com_stmt_prepare', 'Com_stmt_execute', 'Com_stmt_close', 'Com_select', 'Com_kill', 'Questions')";
     let rows: Vec<Counter> = sql_query(query).load(conn).unwrap();

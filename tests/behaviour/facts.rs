@@ -3,14 +3,15 @@
 use std::{fs, sync::mpsc, thread, time::Duration};
 
 use diesel::{
-    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
+    connection::{AnsiTransactionManager, CacheSize, SimpleConnection, TransactionManager},
     define_sql_function,
     prelude::*,
+    r2d2::Pool,
     sql_query,
     sql_types::{Integer, Text},
 };
 
-use crate::world::*;
+use crate::{cost::counters, world::*};
 
 /// Why the statement that acquires gives MySQL and MariaDB different timeouts.
 #[test]
@@ -84,6 +85,36 @@ fn diesels_pool_closes_a_connection_whose_transaction_manager_is_in_error() {
     assert_eq!(id(&mut conn), before, "plain statements still run, so a release can always be tried");
     drop(conn);
     assert_ne!(id(&mut pool.get().unwrap()), before);
+}
+
+/// Why a connection that can't be vouched for is marked, instead of left to the pool.
+#[test]
+fn diesels_pool_does_not_notice_at_check_in_that_a_session_was_killed() {
+    let pool = Pool::builder().max_size(1).test_on_check_out(false).build(Manager::new(server().url())).unwrap();
+    let mut conn = pool.get().unwrap();
+    let own = id(&mut conn);
+    kill(own);
+    wait_until("the killed session to be gone", || !is_alive(own));
+    assert!(sql_query("DO 0").execute(&mut conn).is_err());
+    drop(conn);
+    assert!(sql_query("DO 0").execute(&mut pool.get().unwrap()).is_err(), "the dead connection is served again");
+}
+
+/// How the prepared statements are forgotten.
+#[test]
+fn switching_diesels_statement_cache_off_and_on_empties_it() {
+    let mut conn = connect();
+    let prepared = |conn: &mut MysqlConnection| counters(conn)["Com_stmt_prepare"];
+    let typed = |conn: &mut MysqlConnection| plain_get_lock(conn, &fresh("cache")).unwrap();
+    typed(&mut conn);
+    let warm = prepared(&mut conn);
+    typed(&mut conn);
+    // Reading the counter is a prepare, too.
+    assert_eq!(prepared(&mut conn), warm + 1);
+    conn.set_prepared_statement_cache_size(CacheSize::Disabled);
+    conn.set_prepared_statement_cache_size(CacheSize::Unbounded);
+    typed(&mut conn);
+    assert_eq!(prepared(&mut conn), warm + 3);
 }
 
 /// How a test transaction is told from an open one.
