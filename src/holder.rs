@@ -53,7 +53,7 @@ impl fmt::Display for Holder {
             }
         }
         if let Some(time) = self.state_for {
-            write!(f, " for {time:?}")?;
+            write!(f, " for {}s", time.as_secs())?;
         }
         write!(f, ")")
     }
