@@ -35,10 +35,14 @@ pub enum NamedLockError {
     InvalidName(#[from] InvalidName),
 
     /// The lock was not free in time. The work has not run; nothing is held.
+    ///
+    /// The message shows the beginning of the statement that the holder runs, if this account may see it: think of that
+    /// where logs go to people who must not see the data.
     #[error(
         "named lock `{name}` was not free within {waited:.3?}{}: try again later or wait longer",
         held_by(.holder)
     )]
+    #[non_exhaustive]
     Timeout {
         /// The lock; of several, the one that was not free.
         name: LockName,
@@ -53,6 +57,7 @@ pub enum NamedLockError {
         "connection {connection_id} itself holds named lock `{name}` already: use another name in the inner section, \
          or make it `reentrant()`; if there is no outer section, a `GET_LOCK` by hand was not released"
     )]
+    #[non_exhaustive]
     AlreadyHeld {
         /// The lock.
         name: LockName,
@@ -67,6 +72,7 @@ pub enum NamedLockError {
         "a section on named lock `{name}` can't begin inside a transaction (depth {depth}), whose view of the data \
          may be older than the lock: take the lock first, then begin (`with_named_lock_transaction`)"
     )]
+    #[non_exhaustive]
     OpenTransaction {
         /// The lock; of several, the first.
         name: LockName,
@@ -79,6 +85,7 @@ pub enum NamedLockError {
         "the work under named lock `{name}` left a transaction open (depth {depth}): it was rolled back before the \
          release; commit it inside the work (`conn.transaction`)"
     )]
+    #[non_exhaustive]
     TransactionLeftOpen {
         /// The lock; of several, the first.
         name: LockName,
@@ -89,6 +96,7 @@ pub enum NamedLockError {
     /// Sessions wait for each other's named locks in a circle, and the server chose this one to give up. The work has
     /// not run; nothing of this section is held. Retry only after letting go of the outer section's lock.
     #[error("waiting for named lock `{name}` would be a deadlock: take locks together, with `NamedLock::all_of`")]
+    #[non_exhaustive]
     Deadlock {
         /// The lock that was waited for.
         name: LockName,
@@ -98,10 +106,13 @@ pub enum NamedLockError {
 
     /// The wait was ended from outside: `KILL QUERY`, or a statement time limit of this session (`max_execution_time`,
     /// `max_statement_time`) shorter than the timeout. The work has not run; nothing is held.
+    ///
+    /// On MySQL, a timeout with a part of a second is itself a statement time limit, and overrides that of the session.
     #[error(
         "waiting for named lock `{name}` was interrupted after {waited:.3?}, by `KILL QUERY` or a statement time \
          limit (`max_execution_time`, `max_statement_time`): try again"
     )]
+    #[non_exhaustive]
     Interrupted {
         /// The lock that was waited for.
         name: LockName,
@@ -112,11 +123,16 @@ pub enum NamedLockError {
     },
 
     /// The work has run, but at its end the server did not confirm that the lock was still ours: somebody else may
-    /// have held it meanwhile. Nothing is held any more, but for milliseconds where the session had to be ended.
+    /// have held it meanwhile. The session holds it no more, or, where it had to be ended, not for longer than the server
+    /// takes to clean up: some milliseconds.
+    ///
+    /// One way round this is left: work that put a connection that is dead in place of ours. It can't be asked for its id,
+    /// and the session that it replaced holds the lock until it is dropped.
     #[error(
         "named lock `{name}` was lost by connection {connection_id}: the work ran, but perhaps not alone; \
          check what it wrote before doing it again"
     )]
+    #[non_exhaustive]
     Lost {
         /// The lock; of several, the first that was found lost.
         name: LockName,
@@ -127,27 +143,36 @@ pub enum NamedLockError {
         source: Option<Diesel>,
     },
 
-    /// The work put another connection in place of the one that held the lock. The session that held it was ended, and
-    /// the lock seen to be free of it, unless there is a `source`.
+    /// The work put another connection in place of the one that held the lock. Where that one was seen to hold it still, it
+    /// was ended.
     #[error(
         "the work under named lock `{name}` replaced its connection: {expected} held the lock, {found} came back; {}; \
          never swap or replace the connection inside the work",
-        stray(*.expected, .source)
+        stray(*.expected, *.ended, .source.is_some())
     )]
+    #[non_exhaustive]
     ConnectionSwapped {
-        /// The lock; of several, the last in order.
+        /// The lock; of several, the first that was to be released.
         name: LockName,
         /// The connection id of the session that held the lock.
         expected: u64,
         /// The connection id of the session that came back.
         found: u64,
+        /// Whether the session that held the lock was ended, and the lock then seen to be free of it. If not, and there
+        /// is no `source`, it was not seen to hold the lock: it had lost it, an outer section has yet to release it, or
+        /// the connection that came back talks to another server.
+        ended: bool,
         /// Why the session that held the lock could not be ended: it still holds the lock.
         source: Option<Diesel>,
     },
 
     /// The connection can't be used: Diesel's transaction manager is in error, or the server is gone. The work has not
     /// run. Drop the connection (a pool closes it at check-in) and take another.
-    #[error("no section on named lock `{name}`: this connection is broken ({source}); drop it and take another one")]
+    #[error(
+        "no section on named lock `{name}`: the server is gone, or Diesel calls the connection broken; \
+         drop it and take another one"
+    )]
+    #[non_exhaustive]
     Broken {
         /// The lock.
         name: LockName,
@@ -157,6 +182,7 @@ pub enum NamedLockError {
 
     /// The server refused to lock, for a reason that it names. The work has not run; nothing is held.
     #[error("the server refused named lock `{name}`: {source}")]
+    #[non_exhaustive]
     Refused {
         /// The lock.
         name: LockName,
@@ -164,9 +190,9 @@ pub enum NamedLockError {
         source: Diesel,
     },
 
-    /// An error of the work's own, not of the lock.
+    /// An error of the work's own, not of the lock; of `BEGIN` or `COMMIT`, in a section with a transaction.
     #[error(transparent)]
-    Database(#[from] Diesel),
+    Database(Diesel),
 }
 
 impl NamedLockError {
@@ -183,8 +209,9 @@ impl NamedLockError {
     }
 
     /// Whether the work has not run and the same call may well succeed later: [`Timeout`](Self::Timeout),
-    /// [`Deadlock`](Self::Deadlock), [`Interrupted`](Self::Interrupted), and, on another connection,
-    /// [`Broken`](Self::Broken).
+    /// [`Interrupted`](Self::Interrupted), on another connection [`Broken`](Self::Broken), and, once the outer section
+    /// has let go of its lock, [`Deadlock`](Self::Deadlock). So retry the outermost section, on a new checkout, after a
+    /// pause.
     ///
     /// Never for [`Lost`](Self::Lost): the work has run, and only its author knows whether it may run twice. Never
     /// for [`Database`](Self::Database): ask Diesel's error itself.
@@ -192,11 +219,11 @@ impl NamedLockError {
     /// ```
     /// use diesel_named_lock::NamedLockError;
     ///
-    /// /// With a connection of its own for each attempt.
+    /// /// `attempt` checks a connection out and runs the outermost section on it.
     /// fn with_retry<T>(mut attempt: impl FnMut() -> Result<T, NamedLockError>) -> Result<T, NamedLockError> {
-    ///     for _ in 0..2 {
+    ///     for pause in [50, 200, 800].map(std::time::Duration::from_millis) {
     ///         match attempt() {
-    ///             Err(error) if error.is_transient() => continue,
+    ///             Err(error) if error.is_transient() => std::thread::sleep(pause),
     ///             outcome => return outcome,
     ///         }
     ///     }
@@ -213,15 +240,29 @@ fn held_by(holder: &Option<Box<Holder>>) -> String {
     holder.as_ref().map_or_else(String::new, |holder| format!(", held by {holder}"))
 }
 
-fn stray(expected: u64, source: &Option<Diesel>) -> String {
-    match source {
-        None => format!("connection {expected} was ended"),
-        Some(source) => format!("connection {expected} COULD NOT BE ENDED and holds the lock on ({source})"),
+fn stray(expected: u64, ended: bool, failed: bool) -> String {
+    match (ended, failed) {
+        (true, _) => format!("connection {expected} was ended"),
+        (false, false) => format!("connection {expected} was not seen to hold the lock any more"),
+        (false, true) => format!("connection {expected} COULD NOT BE ENDED and still holds the lock"),
+    }
+}
+
+/// For `?` in the work. An error of ours that travelled inside Diesel's comes out as it was.
+impl From<diesel::result::Error> for NamedLockError {
+    fn from(error: diesel::result::Error) -> Self {
+        match error {
+            Diesel::QueryBuilderError(inner) => match inner.downcast() {
+                Ok(ours) => *ours,
+                Err(inner) => Self::Database(Diesel::QueryBuilderError(inner)),
+            },
+            error => Self::Database(error),
+        }
     }
 }
 
 /// For code whose error is Diesel's own. [`NamedLockError::Database`] becomes the error that it holds; every other
-/// variant travels in [`QueryBuilderError`](diesel::result::Error::QueryBuilderError), from where it can be had back:
+/// variant travels in [`QueryBuilderError`](diesel::result::Error::QueryBuilderError), from which it can be recovered, also by `?` into a [`NamedLockError`]:
 ///
 /// ```
 /// use diesel::result::Error::QueryBuilderError;

@@ -6,8 +6,8 @@ use crate::{LockName, NamedLock, NamedLockError, session::MysqlSession};
 
 /// Sections on every Diesel connection to MySQL or MariaDB: plain, pooled by r2d2, or of a manager of your own.
 ///
-/// The closure gets the same connection, and may use all of Diesel on it. The options that don't stand here (several
-/// locks, re-entry, waiting for ever, a value that is kept even when the lock was lost) are in [`NamedLock`].
+/// The closure gets the same connection, and may use all of Diesel on it. The remaining options (several locks, re-entry,
+/// waiting for ever, a value that is kept even when the lock was lost) are in [`NamedLock`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -28,8 +28,12 @@ use crate::{LockName, NamedLock, NamedLockError, session::MysqlSession};
 pub trait NamedLockExt: MysqlSession {
     /// Runs `work` while this session holds the named lock; waits for it for at most `timeout`.
     ///
-    /// `name` is a `&str`, `String`, [`LockName`] or `&LockName`. `timeout` is exact to the millisecond on both servers;
+    /// `name` is a `&str`, `String`, [`LockName`] or `&LockName`. `timeout` is the same on both servers, also below a second;
     /// zero asks once. [`NamedLock::run`] says what is promised and what is not.
+    ///
+    /// The compiler has to learn `E` from somewhere: from the function's return type, or from `Ok::<_, MyError>(value)` at
+    /// the end of the work. Where `work` is a function on `&mut MysqlConnection` and this is a pooled connection, write
+    /// `|conn| work(conn)`.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -74,7 +78,7 @@ pub trait NamedLockExt: MysqlSession {
     ///
     /// # Errors
     ///
-    /// As for [`with_named_lock`](Self::with_named_lock), but for [`NamedLockError::Timeout`].
+    /// As for [`with_named_lock`](Self::with_named_lock), except [`NamedLockError::Timeout`].
     fn try_with_named_lock<N, T, E, F>(&mut self, name: N, work: F) -> Result<Option<T>, E>
     where
         N: TryInto<LockName>,

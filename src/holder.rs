@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 /// The session that holds a lock, as the server described it at one moment: by now it may have let go.
 ///
 /// The connection id is always there. The rest comes from the server's process list, which shows the sessions of other
-/// users only to who has the `PROCESS` privilege (MySQL manual, "Accessing the Process List"); without it, `None`.
+/// users only to accounts with the `PROCESS` privilege (MySQL manual, "Accessing the Process List"); without it, `None`.
 ///
 /// ```
 /// use diesel_named_lock::NamedLockError;

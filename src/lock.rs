@@ -32,7 +32,7 @@ use crate::{
 ///     })
 /// }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use = "a `NamedLock` locks nothing until it is run"]
 pub struct NamedLock {
     names: Vec<LockName>,
@@ -68,9 +68,9 @@ impl NamedLock {
 
     /// Several locks at once, all of them or none.
     ///
-    /// They are taken one by one, in one order for everybody, so that no two such sections can wait for each other in a
-    /// circle; the timeout is one for all of them. If one is not to be had, those taken before are released. At the
-    /// end they are released in reverse. A name given twice counts once. Two round trips for each lock.
+    /// They are taken one by one, in one global order, so that no two such sections can wait for each other in a circle;
+    /// the timeout is one for all of them. If one can't be taken, those taken before are released. At the end they are
+    /// released in reverse. A name given twice counts once. Two round trips for each lock.
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, prelude::*};
@@ -101,7 +101,8 @@ impl NamedLock {
         Self { names, timeout: Timeout::After(Self::DEFAULT_TIMEOUT), reentrant: false }
     }
 
-    /// Waits for at most `timeout`, on both servers to the millisecond. Default: [`Self::DEFAULT_TIMEOUT`].
+    /// Waits for at most `timeout`: on both servers never less, and at most 50 ms longer (as tested from 1 ms to 1.5 s).
+    /// Default: [`Self::DEFAULT_TIMEOUT`].
     ///
     /// Zero asks once and does not wait. A part of a millisecond counts as a whole one, and beyond 49 days a part of a
     /// second, too. Longer than 31 years is [for ever](Self::wait_forever).
@@ -135,10 +136,8 @@ impl NamedLock {
         self.timeout(Duration::ZERO)
     }
 
-    /// Waits until the lock is free. Nothing but a grant, a deadlock, `KILL` or a lost connection ends it.
-    ///
-    /// A statement time limit of the session (`max_execution_time`, `max_statement_time`) also does: as
-    /// [`NamedLockError::Interrupted`].
+    /// Waits until the lock is free. Ends only by a grant, a deadlock, `KILL`, a lost connection, or a statement time limit
+    /// of the session ([`NamedLockError::Interrupted`]).
     ///
     /// ```
     /// # use diesel_named_lock::NamedLock;
@@ -155,7 +154,7 @@ impl NamedLock {
     ///
     /// The inner section then runs under the outer one's lock: it neither waits nor releases, and at its end makes sure
     /// that the lock is still held. The same goes for a lock that was taken on this session by a `GET_LOCK` by hand: it
-    /// stays held.
+    /// stays held. One round trip more, to ask beforehand.
     ///
     /// ```no_run
     /// # use diesel::MysqlConnection;
@@ -198,7 +197,11 @@ impl NamedLock {
     /// * The lock dies with the session. Work that goes on for long without touching the connection learns only at the
     ///   end, by [`NamedLockError::Lost`], that it was not alone.
     /// * Only those who take the same lock on the same server are kept out.
-    /// * A transaction begun by raw SQL (`sql_query("BEGIN")`) is unseen by Diesel, and so by this crate.
+    /// * A transaction begun by raw SQL (`sql_query("BEGIN")`, `SET autocommit = 0`) is unseen by Diesel, and so by this
+    ///   crate: commit it before the section ends.
+    /// * A lock that the work releases by hand and takes again was not held in between; nothing tells.
+    /// * The timeout is the server's to keep. If the server's host vanishes meanwhile, the call returns when the operating
+    ///   system gives the connection up.
     /// * `process::exit` inside the work runs no clean-up: the lock is free when the process has ended.
     ///
     /// ```no_run
@@ -274,8 +277,8 @@ impl NamedLock {
     /// # fn run(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
     /// let section = NamedLock::new("invoices")?.section(conn, |conn| print_all_invoices(conn))?;
     /// println!("{} printed, after {:?}", section.value, section.waited);
-    /// if let Some(error) = section.lost {
-    ///     eprintln!("look for invoices that were printed twice: {error}");
+    /// if let Some(NamedLockError::Lost { .. }) = section.lost {
+    ///     eprintln!("look for invoices that were printed twice");
     /// }
     /// # Ok(())
     /// # }

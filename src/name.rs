@@ -1,6 +1,6 @@
 //! The name of a lock, checked once.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
@@ -45,6 +45,7 @@ pub enum InvalidName {
     #[error("a lock's name must not be empty")]
     Empty,
     /// The name has more than 64 characters.
+    #[non_exhaustive]
     #[error("lock name {name:?} has {chars} characters, at most 64 fit: shorten it, or use `LockName::hashed`")]
     TooLong {
         /// The name as given.
@@ -53,6 +54,7 @@ pub enum InvalidName {
         chars: usize,
     },
     /// The name has a character that the server does not take in a name.
+    #[non_exhaustive]
     #[error(
         "lock name {name:?} contains {character:?}: NUL and characters above U+FFFF can't be in a name; \
          use `LockName::hashed` for arbitrary text"
@@ -64,6 +66,7 @@ pub enum InvalidName {
         character: char,
     },
     /// The scope of [`LockName::scoped`] is empty or contains the separator `:`.
+    #[non_exhaustive]
     #[error("scope {scope:?} can't scope a lock name: it must not be empty or contain `:`")]
     Scope {
         /// The scope as given.
@@ -93,10 +96,10 @@ impl LockName {
     /// # Errors
     ///
     /// [`InvalidName`] where `name` is empty, has more than 64 characters, or contains NUL or a character above U+FFFF.
-    pub fn new(name: impl Into<Arc<str>>) -> Result<Self, InvalidName> {
-        let name = name.into();
-        check(&name)?;
-        Ok(Self(name))
+    pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
+        let name = name.as_ref();
+        check(name)?;
+        Ok(Self(name.into()))
     }
 
     /// Makes any text, of any length, the name of a lock.
@@ -130,7 +133,8 @@ impl LockName {
 
     /// `scope:name`, since named locks are server-wide: the scope is the database or the application, say.
     ///
-    /// Different pairs give different names. Only as long as letter case tells them apart, MySQL does not.
+    /// Different pairs give different names. Pairs that differ only in letter case are one lock on MySQL. For a scope before
+    /// a long name, hash both: `LockName::hashed(&format!("shop:{title}"))`.
     ///
     /// ```
     /// use diesel_named_lock::LockName;
@@ -177,15 +181,21 @@ fn check(name: &str) -> Result<(), InvalidName> {
 ///
 /// Letter case comes second: where MySQL takes two names for one lock, both sections take it at the same place.
 pub(crate) fn in_locking_order(mut names: Vec<LockName>) -> Result<Vec<LockName>, InvalidName> {
-    names.sort_by_cached_key(|name| (name.as_str().to_lowercase(), name.clone()));
+    names.sort_by_cached_key(|name| (folded(name), name.clone()));
     names.dedup();
     if names.is_empty() {
         return Err(InvalidName::NoNames);
     }
-    match names.windows(2).find(|pair| pair[0].as_str().to_lowercase() == pair[1].as_str().to_lowercase()) {
+    match names.windows(2).find(|pair| folded(&pair[0]) == folded(&pair[1])) {
         Some(pair) => Err(InvalidName::SameButForCase(pair[0].clone(), pair[1].clone())),
         None => Ok(names),
     }
+}
+
+/// The same for all names that MySQL takes for one, which it folds character by character.
+fn folded(name: &LockName) -> String {
+    // Of the characters that a name may have, only `İ` becomes two, of which MySQL keeps the first.
+    name.as_str().chars().filter_map(|c| c.to_lowercase().next()).collect()
 }
 
 impl fmt::Display for LockName {
@@ -197,6 +207,18 @@ impl fmt::Display for LockName {
 impl fmt::Debug for LockName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LockName({:?})", &*self.0)
+    }
+}
+
+impl PartialEq<str> for LockName {
+    fn eq(&self, name: &str) -> bool {
+        self.as_str() == name
+    }
+}
+
+impl PartialEq<&str> for LockName {
+    fn eq(&self, name: &&str) -> bool {
+        self.as_str() == *name
     }
 }
 
@@ -214,29 +236,20 @@ impl FromStr for LockName {
     }
 }
 
-impl TryFrom<&str> for LockName {
-    type Error = InvalidName;
+/// What a name may be given as, wherever one is taken.
+macro_rules! try_from {
+    ($($text:ty),*) => {$(
+        impl TryFrom<$text> for LockName {
+            type Error = InvalidName;
 
-    fn try_from(name: &str) -> Result<Self, InvalidName> {
-        Self::new(name)
-    }
+            fn try_from(name: $text) -> Result<Self, InvalidName> {
+                Self::new(name)
+            }
+        }
+    )*};
 }
 
-impl TryFrom<String> for LockName {
-    type Error = InvalidName;
-
-    fn try_from(name: String) -> Result<Self, InvalidName> {
-        Self::new(name)
-    }
-}
-
-impl TryFrom<&String> for LockName {
-    type Error = InvalidName;
-
-    fn try_from(name: &String) -> Result<Self, InvalidName> {
-        Self::new(name.as_str())
-    }
-}
+try_from!(&str, &&str, String, &String, Cow<'_, str>);
 
 impl From<&LockName> for LockName {
     fn from(name: &LockName) -> Self {

@@ -13,7 +13,7 @@ use crate::{
     server::{
         acquire::{self, Answer},
         end,
-        failure::{Cause, Failure},
+        failure::{self, Cause, Failure},
         holders, release,
     },
     session::{self, MysqlSession},
@@ -35,7 +35,7 @@ pub(crate) struct Plan<'a> {
 /// Got from [`NamedLock::section`](crate::NamedLock::section), whose example shows its use.
 #[derive(Debug)]
 #[non_exhaustive]
-#[must_use = "a section whose `lost` is `Some` was perhaps not exclusive"]
+#[must_use = "a section whose `lost` is `Some` was not what it promised to be"]
 pub struct Section<T> {
     /// What the work returned, whatever became of the lock.
     pub value: T,
@@ -43,9 +43,9 @@ pub struct Section<T> {
     pub waited: Duration,
     /// From the grant to the confirmed release.
     pub held: Duration,
-    /// `None` where the lock was held from before the work to after it, and released. Otherwise
-    /// [`Lost`](NamedLockError::Lost), [`ConnectionSwapped`](NamedLockError::ConnectionSwapped) or
-    /// [`TransactionLeftOpen`](NamedLockError::TransactionLeftOpen).
+    /// `None` where the server confirmed at the end that the lock was still ours, and released it. Otherwise what was
+    /// lost: the lock ([`Lost`](NamedLockError::Lost), [`ConnectionSwapped`](NamedLockError::ConnectionSwapped)) or a
+    /// transaction ([`TransactionLeftOpen`](NamedLockError::TransactionLeftOpen), with the lock held to the end).
     pub lost: Option<NamedLockError>,
 }
 
@@ -66,14 +66,14 @@ pub(crate) fn run<C: MysqlSession, T>(
     plan: Plan<'_>,
     work: impl FnOnce(&mut C) -> T,
 ) -> Result<Result<Section<T>, Busy>, NamedLockError> {
-    let depth = depth_at_entry(conn, &plan.names[0])?;
+    check(conn, &plan.names[0])?;
     let start = Instant::now();
-    let hold = Hold::new(conn, plan, depth);
+    let hold = Hold { conn, plan, session: 0, taken: 0, in_doubt: false, borrowed: Vec::new(), ended: false };
     // Armed before the acquire, since a hook of the application may panic there, too, and to the end of the release.
     let mut hold = scopeguard::guard_on_unwind(hold, Hold::let_go_unwinding);
 
     if let Err(refusal) = hold.take_all(start) {
-        // Nothing was written under these locks: all that matters of the release is whether the connection survived it.
+        // Nothing was written under these locks: all that matters is whether the connection survived it.
         let _ = hold.let_go();
         return refusal.explain(start.elapsed(), hold.ended).map(Err);
     }
@@ -91,12 +91,12 @@ pub(crate) fn run<C: MysqlSession, T>(
     Ok(Ok(Section { value, waited, held, lost }))
 }
 
-/// Refuses a connection on which a section can't begin, without I/O. The depth counts a test transaction.
-fn depth_at_entry<C: MysqlSession>(conn: &mut C, name: &LockName) -> Result<u32, NamedLockError> {
-    match (session::depth(conn), session::depth_besides_test(conn)) {
-        (Ok(depth), Ok(0)) => Ok(depth),
-        (Ok(_), Ok(depth)) => Err(NamedLockError::OpenTransaction { name: name.clone(), depth }),
-        (Err(source), _) | (_, Err(source)) => Err(NamedLockError::Broken { name: name.clone(), source }),
+/// Refuses a connection on which a section can't begin, without I/O.
+fn check<C: MysqlSession>(conn: &mut C, name: &LockName) -> Result<(), NamedLockError> {
+    match session::depth(conn) {
+        Ok(0) => Ok(()),
+        Ok(depth) => Err(NamedLockError::OpenTransaction { name: name.clone(), depth }),
+        Err(source) => Err(NamedLockError::Broken { name: name.clone(), source }),
     }
 }
 
@@ -104,8 +104,6 @@ fn depth_at_entry<C: MysqlSession>(conn: &mut C, name: &LockName) -> Result<u32,
 struct Hold<'c, 'p, C: MysqlSession> {
     conn: &'c mut C,
     plan: Plan<'p>,
-    /// The transaction depth at entry.
-    depth: u32,
     /// The connection id of the session that holds the locks, once there is one.
     session: u64,
     /// So many of the plan's names are held, from the first on.
@@ -125,35 +123,44 @@ enum Refusal<'p> {
     Failed(&'p LockName, Failure),
 }
 
-impl<'c, 'p, C: MysqlSession> Hold<'c, 'p, C> {
-    fn new(conn: &'c mut C, plan: Plan<'p>, depth: u32) -> Self {
-        Self { conn, plan, depth, session: 0, taken: 0, in_doubt: false, borrowed: Vec::new(), ended: false }
-    }
-
+impl<'p, C: MysqlSession> Hold<'_, 'p, C> {
     fn take_all(&mut self, start: Instant) -> Result<(), Refusal<'p>> {
         for (index, name) in self.plan.names.iter().enumerate() {
             // The first gets the timeout as it stands: a whole number of seconds stays one, which MySQL waits for best.
             let timeout = if index == 0 { self.plan.timeout } else { self.plan.timeout.left(start) };
-            self.in_doubt = true;
-            match acquire::get_lock(self.conn, name, timeout) {
-                Ok(Answer::Granted(session)) => self.session = session,
-                Ok(Answer::HeldBefore(session)) if self.plan.reentrant => {
-                    self.session = session;
-                    self.borrowed.push(index);
-                }
-                Ok(clear) => {
-                    self.in_doubt = false;
-                    return Err(match clear {
-                        Answer::HeldBefore(session) => Refusal::HeldBefore(name, session),
-                        _ => Refusal::Busy(name),
-                    });
-                }
-                Err(failure) => return Err(Refusal::Failed(name, failure)),
+            if self.plan.reentrant && self.borrow(name)? {
+                self.borrowed.push(index);
+            } else {
+                self.take(name, timeout)?;
             }
-            self.taken += 1;
+            self.taken = index + 1;
             self.in_doubt = false;
         }
         Ok(())
+    }
+
+    /// Whether the session holds the lock already. Asked beforehand, so that an acquire that is killed leaves no doubt
+    /// whose lock it is.
+    fn borrow(&mut self, name: &'p LockName) -> Result<bool, Refusal<'p>> {
+        let (own, holder) = holders::who_holds(self.conn, name)
+            .map_err(|error| Refusal::Failed(name, failure::of_uncached(self.conn, error)))?;
+        self.session = own;
+        Ok(holder == Some(own))
+    }
+
+    fn take(&mut self, name: &'p LockName, timeout: Timeout) -> Result<(), Refusal<'p>> {
+        self.in_doubt = true;
+        let refusal = match acquire::get_lock(self.conn, name, timeout) {
+            Ok(Answer::Granted(session)) => {
+                self.session = session;
+                return Ok(());
+            }
+            Err(failure) => return Err(Refusal::Failed(name, failure)),
+            Ok(Answer::HeldBefore(session)) => Refusal::HeldBefore(name, session),
+            Ok(Answer::Busy) => Refusal::Busy(name),
+        };
+        self.in_doubt = false;
+        Err(refusal)
     }
 
     /// Rolls back what the work left open, then releases every lock, last first. May be called again after a panic.
@@ -173,38 +180,35 @@ impl<'c, 'p, C: MysqlSession> Hold<'c, 'p, C> {
             self.taken = last;
             released = released.and(this);
         }
+        if let (Err(_), Err(error)) = (&released, &rolled_back) {
+            warn!(target: TARGET, connection = self.session; "{error}");
+        }
         released.and(rolled_back)
     }
 
     /// After an acquire with no clear answer: the lock may be held all the same.
+    ///
+    /// Then the session is ended. To release it would be wrong where an outer section has held it before: that one would go
+    /// on without its lock, whereas without its session it can do no harm.
     fn settle(&mut self) {
         let name = &self.plan.names[self.taken];
-        let own = holders::own_id(self.conn).or_else(|_| holders::own_id(self.conn));
-        let settled = own.is_ok_and(|own| {
-            if self.plan.reentrant {
-                // Held now, it is either just granted or an outer section's: releasing it would be right or wrong.
-                holders::holder_id(self.conn, name).is_ok_and(|holder| holder != Some(own))
-            } else {
-                let mut release = || release::release_lock(self.conn, name, own);
-                release().or_else(|_| release()).is_ok()
-            }
-        });
-        if !settled {
+        if !holders::who_holds(self.conn, name).is_ok_and(|(own, holder)| holder != Some(own)) {
             self.end();
         }
     }
 
     fn roll_back(&mut self) -> Result<(), NamedLockError> {
         let depth = session::depth(self.conn);
-        if self.ended || self.taken == 0 || depth.as_ref().is_ok_and(|&depth| depth <= self.depth) {
+        if self.ended || self.taken == 0 || matches!(depth, Ok(0)) {
             return Ok(());
         }
+        let name = &self.plan.names[0];
         // A connection that the work put in place of ours may have a transaction: not ours to roll back.
-        if holders::own_id(self.conn).is_ok_and(|id| id != self.session) {
+        if holders::who_holds(self.conn, name).is_ok_and(|(own, _)| own != self.session) {
             return Ok(());
         }
-        match depth.and_then(|depth| session::roll_back_to(self.conn, self.depth).map(|()| depth - self.depth)) {
-            Ok(depth) => Err(NamedLockError::TransactionLeftOpen { name: self.plan.names[0].clone(), depth }),
+        match depth.and_then(|depth| session::roll_back(self.conn).map(|()| depth)) {
+            Ok(depth) => Err(NamedLockError::TransactionLeftOpen { name: name.clone(), depth }),
             Err(source) => {
                 self.end();
                 Err(self.lost(0, Some(source)))
@@ -216,13 +220,10 @@ impl<'c, 'p, C: MysqlSession> Hold<'c, 'p, C> {
         if self.ended {
             return Err(self.lost(index, None));
         }
-        let name = &self.plan.names[index];
         if self.borrowed.contains(&index) {
-            return match holders::holder_id(self.conn, name) {
-                Ok(holder) if holder == Some(self.session) => Ok(()),
-                other => Err(self.lost(index, other.err())),
-            };
+            return self.give_back(index);
         }
+        let name = &self.plan.names[index];
         let mut release = || release::release_lock(self.conn, name, self.session);
         let (answer, error) = match release() {
             Ok(answer) => (Ok(answer), None),
@@ -237,6 +238,25 @@ impl<'c, 'p, C: MysqlSession> Hold<'c, 'p, C> {
                 self.end();
                 Err(self.lost(index, error))
             }
+        }
+    }
+
+    /// An outer section goes on holding it; this one only makes sure that it has been so.
+    fn give_back(&mut self, index: usize) -> Result<(), NamedLockError> {
+        let name = &self.plan.names[index];
+        match holders::who_holds(self.conn, name) {
+            Ok((own, Some(holder))) if own == self.session && holder == own => Ok(()),
+            Ok((found, _)) if found != self.session => {
+                let expected = self.session;
+                Err(NamedLockError::ConnectionSwapped {
+                    name: name.clone(),
+                    expected,
+                    found,
+                    ended: false,
+                    source: None,
+                })
+            }
+            other => Err(self.lost(index, other.err())),
         }
     }
 
@@ -256,8 +276,11 @@ impl<'c, 'p, C: MysqlSession> Hold<'c, 'p, C> {
     fn swapped(&mut self, index: usize, found: u64) -> NamedLockError {
         let name = &self.plan.names[index];
         let expected = self.session;
-        let source = end::end_other(self.conn, expected, name).err();
-        NamedLockError::ConnectionSwapped { name: name.clone(), expected, found, source }
+        let (ended, source) = match end::end_other(self.conn, expected, name) {
+            Ok(ended) => (ended, None),
+            Err(source) => (false, Some(source)),
+        };
+        NamedLockError::ConnectionSwapped { name: name.clone(), expected, found, ended, source }
     }
 
     /// The way out of a panic. Nothing may panic here again, not even a hook of the application.
@@ -284,8 +307,8 @@ impl<'p> Refusal<'p> {
         Err(match self {
             Self::Busy(name) => return Ok(Busy { name: name.clone(), waited }),
             Self::HeldBefore(name, connection_id) => NamedLockError::AlreadyHeld { name: name.clone(), connection_id },
-            Self::Failed(name, Failure::Error(_, source)) if ended => {
-                NamedLockError::Broken { name: name.clone(), source }
+            Self::Failed(name, failure) if ended => {
+                NamedLockError::Broken { name: name.clone(), source: failure.into_source() }
             }
             Self::Failed(name, Failure::Null) => {
                 NamedLockError::Interrupted { name: name.clone(), waited, source: None }

@@ -24,27 +24,22 @@ pub trait MysqlSession: LoadConnection<Backend = Mysql> {}
 
 impl<C: LoadConnection<Backend = Mysql>> MysqlSession for C {}
 
-/// How many transactions and savepoints Diesel believes open. A test transaction counts here.
+/// How many transactions and savepoints Diesel believes open. A test transaction counts as none.
 ///
 /// # Errors
 ///
 /// `BrokenTransactionManager` where Diesel no longer knows.
 pub(crate) fn depth<C: MysqlSession>(conn: &mut C) -> QueryResult<u32> {
     let depth = C::TransactionManager::transaction_manager_status_mut(conn).transaction_depth()?;
-    Ok(depth.map_or(0, Into::into))
-}
-
-/// The same, with a test transaction counted as none.
-pub(crate) fn depth_besides_test<C: MysqlSession>(conn: &mut C) -> QueryResult<u32> {
-    let depth = depth(conn)?;
+    let depth = depth.map_or(0, Into::into);
     // Of a connection with an open transaction, Diesel says "not broken" only where it is a test transaction.
     let in_test = depth > 0 && !C::TransactionManager::is_broken_transaction_manager(conn);
     Ok(depth - u32::from(in_test))
 }
 
-/// Rolls back whatever was opened above `depth`.
-pub(crate) fn roll_back_to<C: MysqlSession>(conn: &mut C, depth: u32) -> QueryResult<()> {
-    while self::depth(conn)? > depth {
+/// Rolls back whatever is open.
+pub(crate) fn roll_back<C: MysqlSession>(conn: &mut C) -> QueryResult<()> {
+    while depth(conn)? > 0 {
         C::TransactionManager::rollback_transaction(conn)?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long an acquire may wait. Zero asks once and does not wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Timeout {
     After(Duration),
     Never,

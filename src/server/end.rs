@@ -23,22 +23,25 @@ pub(crate) fn end_own<C: MysqlSession>(conn: &mut C) {
     }
 }
 
-/// Ends another session, and waits until the lock is seen to be free of it.
+/// Ends another session if it holds the lock, and waits until it does no more. `false` where it was not seen to hold it:
+/// this connection may even talk to another server, whose session of this id has done nothing.
 ///
 /// # Errors
 ///
-/// Where the session holds the lock on: this account may not end it, or it does not notice.
-pub(crate) fn end_other<C: MysqlSession>(conn: &mut C, session: u64, name: &LockName) -> QueryResult<()> {
+/// Where it holds the lock on: this account may not end it, or it does not notice.
+pub(crate) fn end_other<C: MysqlSession>(conn: &mut C, session: u64, name: &LockName) -> QueryResult<bool> {
     const PATIENCE: Duration = Duration::from_secs(1);
     const PAUSE: Duration = Duration::from_millis(2);
 
     let start = Instant::now();
-    let killed = conn.batch_execute(&format!("KILL {session}"));
-    while holders::holder_id(conn, name)? == Some(session) {
-        if killed.is_err() || start.elapsed() > PATIENCE {
+    let mut held = false;
+    while holders::who_holds(conn, name)?.1 == Some(session) {
+        held = true;
+        let killed = conn.batch_execute(&format!("KILL {session}"));
+        if start.elapsed() > PATIENCE {
             return killed.and(Err(diesel::result::Error::NotFound));
         }
         thread::sleep(PAUSE);
     }
-    Ok(())
+    Ok(held)
 }

@@ -18,6 +18,16 @@ pub(crate) enum Failure {
     Error(Cause, Error),
 }
 
+impl Failure {
+    /// What Diesel says, or will say from now on, of a connection that was marked because of it.
+    pub(crate) fn into_source(self) -> Error {
+        match self {
+            Self::Null => Error::BrokenTransactionManager,
+            Self::Error(_, error) => error,
+        }
+    }
+}
+
 /// What the server's error number means for a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {

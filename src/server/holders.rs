@@ -4,17 +4,52 @@ use std::time::Duration;
 
 use diesel::{
     OptionalExtension, QueryableByName, RunQueryDsl,
+    mysql::Mysql,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
     result::QueryResult,
     sql_query,
     sql_types::{BigInt, Nullable, Text, Unsigned},
 };
 
-use crate::{Holder, LockName, session::MysqlSession};
+use crate::{
+    Holder, LockName,
+    session::{self, MysqlSession},
+};
 
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = Nullable<Unsigned<BigInt>>)]
-    id: Option<u64>,
+/// Who this session is, and who holds the lock. Cached: sections that allow re-entry ask it each time.
+struct WhoHolds<'a> {
+    name: &'a str,
+}
+
+impl Query for WhoHolds<'_> {
+    type SqlType = (Unsigned<BigInt>, Nullable<Unsigned<BigInt>>);
+}
+
+impl QueryFragment<Mysql> for WhoHolds<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT CONNECTION_ID(), IS_USED_LOCK(");
+        out.push_bind_param::<Text, _>(self.name)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+impl QueryId for WhoHolds<'_> {
+    type QueryId = WhoHolds<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<C> RunQueryDsl<C> for WhoHolds<'_> {}
+
+/// The connection ids of this very session, and of the one that holds the lock; `None` where it is free.
+///
+/// Asks once more after an error: it may have been `KILL QUERY`.
+pub(crate) fn who_holds<C: MysqlSession>(conn: &mut C, name: &LockName) -> QueryResult<(u64, Option<u64>)> {
+    let mut ask = || {
+        let question = WhoHolds { name: name.as_str() };
+        question.get_result(conn).inspect_err(|_| session::forget_statements(conn))
+    };
+    ask().or_else(|_| ask())
 }
 
 #[derive(QueryableByName)]
@@ -31,21 +66,9 @@ struct Process {
     time: Option<i64>,
 }
 
-/// The connection id of this very session.
-pub(crate) fn own_id<C: MysqlSession>(conn: &mut C) -> QueryResult<u64> {
-    let row: Id = sql_query("SELECT CONNECTION_ID() AS id").get_result(conn)?;
-    row.id.ok_or(diesel::result::Error::NotFound)
-}
-
-/// The connection id of the session that holds the lock; `None` where it is free.
-pub(crate) fn holder_id<C: MysqlSession>(conn: &mut C, name: &LockName) -> QueryResult<Option<u64>> {
-    let row: Id = sql_query("SELECT IS_USED_LOCK(?) AS id").bind::<Text, _>(name.as_str()).get_result(conn)?;
-    Ok(row.id)
-}
-
 /// The session that holds the lock, described as far as the server lets this account see it.
 pub(crate) fn holder<C: MysqlSession>(conn: &mut C, name: &LockName) -> QueryResult<Option<Holder>> {
-    let Some(connection_id) = holder_id(conn, name)? else { return Ok(None) };
+    let (_, Some(connection_id)) = who_holds(conn, name)? else { return Ok(None) };
     // Without the PROCESS privilege there is no row; the id stands for itself.
     let process: Option<Process> = sql_query(
         "SELECT USER AS user, HOST AS host, DB AS db, LEFT(INFO, 1024) AS info, TIME AS time \

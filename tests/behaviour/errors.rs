@@ -113,6 +113,16 @@ fn code_with_diesels_own_error_gets_ours_inside_it() {
 }
 
 #[test]
+fn an_error_of_ours_that_travelled_inside_diesels_comes_out_as_it_was() {
+    let name = fresh("travelled");
+    let _elsewhere = hold_elsewhere(&name);
+    let busy =
+        |conn: &mut MysqlConnection| -> QueryResult<()> { conn.with_named_lock(&name, Duration::ZERO, |_| Ok(())) };
+    let outcome: Result<(), NamedLockError> = busy(&mut connect()).map_err(NamedLockError::from);
+    assert!(outcome.unwrap_err().is_timeout());
+}
+
+#[test]
 fn an_error_of_diesel_survives_the_way_through_ours_and_back() {
     let back = Diesel::from(NamedLockError::from(Diesel::NotFound));
     assert_eq!(back, Diesel::NotFound);

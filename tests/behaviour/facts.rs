@@ -47,6 +47,44 @@ fn letter_case_tells_locks_apart_on_mariadb_only() {
     assert_eq!(get_lock(&mut connect(), &name.to_uppercase(), 0), Some(i64::from(!is_mysql())));
 }
 
+/// How `all_of` finds one place for all names that MySQL takes for one: `char::to_lowercase`, its first character.
+#[test]
+fn mysql_folds_no_two_characters_into_one_that_rust_keeps_apart() {
+    #[derive(QueryableByName)]
+    struct Folded {
+        #[diesel(sql_type = Text)]
+        folded: String,
+    }
+    let fold = |c: char| c.to_lowercase().next().unwrap();
+    let mut conn = connect();
+    let characters: Vec<char> = ('\u{1}'..='\u{FFFF}').collect();
+    for chunk in characters.chunks(1000) {
+        let text: String = chunk.iter().collect();
+        // What `GET_LOCK` does to a name: its character set, its lower case.
+        let query = "SELECT LOWER(CONVERT(? USING utf8mb3)) AS folded";
+        let row: Folded = sql_query(query).bind::<Text, _>(&text).get_result(&mut conn).unwrap();
+        assert_eq!(row.folded.chars().count(), chunk.len());
+        for (&c, folded) in chunk.iter().zip(row.folded.chars()) {
+            assert_eq!(fold(c), fold(folded), "{c:?} is {folded:?} to the server");
+        }
+    }
+}
+
+#[test]
+fn get_lock_folds_as_the_server_folds_text() {
+    for (one, other) in [("ΟΔΟΣ", "οδοσ"), ("İ", "i"), ("Ä", "ä"), ("ς", "σ"), ("ß", "ss")] {
+        let (one, other) = (fresh(one), fresh(other));
+        let tail = one.split_once('_').unwrap().1;
+        let other = format!("{}_{tail}", other.split_once('_').unwrap().0);
+        let _elsewhere = hold_elsewhere(&one);
+        let query = format!(
+            "SELECT LOWER(CONVERT('{one}' USING utf8mb3)) = BINARY LOWER(CONVERT('{other}' USING utf8mb3)) AS number"
+        );
+        let same = is_mysql() && number(&mut connect(), &query) == Some(1);
+        assert_eq!(get_lock(&mut connect(), &other, 0), Some(i64::from(!same)), "{one} and {other}");
+    }
+}
+
 /// Why the release looks whether the lock is still held.
 #[test]
 fn a_lock_taken_twice_needs_two_releases() {

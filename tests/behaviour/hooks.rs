@@ -9,7 +9,7 @@ use std::{
 };
 
 use diesel::{
-    Connection, MysqlConnection,
+    Connection, MysqlConnection, RunQueryDsl,
     connection::{Instrumentation, InstrumentationEvent},
 };
 use diesel_named_lock::{NamedLockError, NamedLockExt};
@@ -53,6 +53,19 @@ fn lock_is_free_after_a_hook_panics_at_the_acquire_or_at_the_release() {
         drop(conn);
         assert_sound(&pool, &name);
     }
+}
+
+/// Its lock is not ours to release: so that it can't go on without it, it loses its session.
+#[test]
+fn an_outer_section_does_not_go_on_without_its_lock_after_a_hook_panics_at_a_refused_re_entry() {
+    let (mut conn, name) = (connect(), fresh("hook_outer"));
+    let outcome: Result<(), NamedLockError> = conn.with_named_lock(&name, SOON, |conn| {
+        assert!(section_with_bomb(conn, &name, 1, false), "the panic goes on");
+        assert!(diesel::sql_query("DO 0").execute(conn).is_err(), "the outer section can still write");
+        Ok(())
+    });
+    assert!(matches!(outcome, Err(NamedLockError::Lost { .. })), "{outcome:?}");
+    assert_free_soon(&name);
 }
 
 #[test]

@@ -244,6 +244,34 @@ fn queries_killed_at_any_moment_of_a_transaction_neither_hang_nor_leak() {
     });
 }
 
+/// Whose lock it is, is never in doubt: the outer section's.
+#[test]
+fn a_re_entrant_section_under_kill_query_never_costs_the_outer_one_its_lock() {
+    bounded("inner sections under KILL QUERY", || {
+        let lock = NamedLock::new(fresh("rain_inner")).unwrap().reentrant();
+        let mut conn = connect();
+        let (own, dry) = (id(&mut conn), AtomicBool::new(false));
+        let outcome: Outcome<()> = lock.run(&mut conn, |conn| {
+            thread::scope(|scope| {
+                scope.spawn(|| kill_queries_until(&dry, own));
+                let end = Instant::now() + Duration::from_secs(1);
+                let mut tally = Tally::default();
+                while Instant::now() < end {
+                    tally.add(lock.run(conn, |conn| Ok(conn.batch_execute("DO 0")?)));
+                }
+                dry.store(true, Ordering::Relaxed);
+                assert_eq!(tally.broken, 0, "{tally:?}");
+                assert!(tally.ok > 0 && tally.work_failed > 0, "no statement was killed: {tally:?}");
+            });
+            assert_eq!(holder(lock.names()[0].as_str()), Some(own));
+            Ok(())
+        });
+        // The last `KILL QUERY` may have struck the release.
+        assert!(matches!(outcome, Ok(()) | Err(NamedLockError::Lost { .. })), "{outcome:?}");
+        assert_free_soon(lock.names()[0].as_str());
+    });
+}
+
 /// Work that leaves Diesel's transaction manager in error gives no way out but to end the session.
 #[test]
 fn a_session_that_has_to_be_ended_is_ended_even_under_a_rain_of_kill_query() {

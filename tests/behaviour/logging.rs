@@ -88,6 +88,22 @@ fn an_error_of_ours_that_the_works_error_hides_is_logged_at_warn() {
 }
 
 #[test]
+fn a_transaction_left_open_that_a_lost_lock_hides_is_logged_at_warn() {
+    let (mut conn, name) = (connect(), fresh("log_left_open"));
+    let entries = logged(|| {
+        let outcome: Result<(), NamedLockError> = conn.with_named_lock(&name, SOON, |conn| {
+            release_lock(conn, &name);
+            Ok(begin(conn)?)
+        });
+        assert!(matches!(outcome, Err(NamedLockError::Lost { .. })));
+    });
+    let texts = ["left a transaction open", "was lost"];
+    for text in texts {
+        assert!(entries.iter().any(|entry| entry.level == Level::Warn && entry.text.contains(text)), "{entries:?}");
+    }
+}
+
+#[test]
 fn a_connection_that_was_marked_is_logged_at_warn() {
     let (mut conn, name) = (connect(), fresh("log_marked"));
     let own = id(&mut conn);

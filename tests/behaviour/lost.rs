@@ -7,6 +7,7 @@ use std::{
 
 use diesel::{prelude::*, sql_query};
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
+use test_server::Server;
 
 use crate::world::*;
 
@@ -133,8 +134,8 @@ fn a_connection_swapped_inside_the_work_is_told_and_the_stray_session_ended() {
         Ok(())
     });
     match outcome {
-        Err(NamedLockError::ConnectionSwapped { expected, found, source: None, .. }) => {
-            assert_eq!((expected, found), (own, others));
+        Err(NamedLockError::ConnectionSwapped { expected, found, ended, .. }) => {
+            assert_eq!((expected, found, ended), (own, others, true));
         }
         other => panic!("{other:?}"),
     }
@@ -151,7 +152,10 @@ fn a_connection_replaced_inside_the_work_is_told() {
         **conn = connect();
         Ok(())
     });
-    assert!(matches!(outcome, Err(NamedLockError::ConnectionSwapped { source: None, .. })), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(NamedLockError::ConnectionSwapped { ended: false, source: None, .. })),
+        "{outcome:?}"
+    );
     assert_free(&name);
     drop(conn);
     assert_sound(&pool, &name);
@@ -198,4 +202,71 @@ fn a_connection_whose_server_is_gone_is_refused_and_the_pool_replaces_it() {
     assert!(matches!(outcome, Err(NamedLockError::Broken { .. })), "{outcome:?}");
     drop(conn);
     assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_swapped_out_session_that_holds_the_lock_no_more_is_left_alone() {
+    let (mut conn, name) = (connect(), fresh("swapped_innocent"));
+    let mut other = connect();
+    let own = id(&mut conn);
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        release_lock(conn, &name);
+        mem::swap(conn, &mut other);
+        Ok(())
+    });
+    assert!(matches!(outcome, Err(NamedLockError::ConnectionSwapped { ended: false, .. })), "{outcome:?}");
+    assert!(is_alive(own));
+}
+
+/// There, the connection id belongs to somebody else.
+#[test]
+fn a_connection_to_another_server_swapped_in_ends_nobody_there() {
+    let (mut conn, name) = (connect(), fresh("swapped_server"));
+    let own = id(&mut conn);
+    let other_server = Server::start(server().product()).expect("another server");
+    let mut there = MysqlConnection::establish(other_server.url()).unwrap();
+    let mut innocents = vec![];
+    // Until a session there has our id; or one here theirs.
+    while id(&mut there) < own {
+        innocents.push(mem::replace(&mut there, MysqlConnection::establish(other_server.url()).unwrap()));
+        innocents.retain_mut(|innocent| id(innocent) == own);
+    }
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        *conn = MysqlConnection::establish(other_server.url()).unwrap();
+        Ok(())
+    });
+    match outcome {
+        Err(error @ NamedLockError::ConnectionSwapped { ended: false, source: None, .. }) => {
+            assert!(error.to_string().contains("was not seen to hold the lock any more"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    for mut innocent in innocents.into_iter().chain([there]) {
+        sql_query("DO 0").execute(&mut innocent).expect("nobody was ended there");
+    }
+}
+
+#[test]
+fn a_connection_swapped_inside_a_re_entrant_section_is_told_and_left_to_the_outer_one() {
+    let (mut conn, name) = (connect(), fresh("swapped_reentrant"));
+    let mut other = connect();
+    let own = id(&mut conn);
+    assert_eq!(get_lock(&mut conn, &name, 0), Some(1));
+    let outcome: Outcome<_> = NamedLock::new(&name).unwrap().reentrant().run(&mut conn, |conn| {
+        mem::swap(conn, &mut other);
+        Ok(())
+    });
+    assert!(matches!(outcome, Err(NamedLockError::ConnectionSwapped { ended: false, .. })), "{outcome:?}");
+    assert_eq!(holder(&name), Some(own), "a lock taken by hand is not ours to release");
+}
+
+#[test]
+fn a_transaction_that_is_rolled_back_while_the_lock_was_lost_as_well_is_not_forgotten() {
+    let (mut conn, name) = (connect(), fresh("lost_and_open"));
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        begin(conn)?;
+        Ok(release_lock(conn, &name))
+    });
+    assert!(matches!(outcome, Err(NamedLockError::Lost { .. })), "{outcome:?}");
+    conn.transaction(|conn| sql_query("DO 0").execute(conn)).expect("no transaction is open");
 }

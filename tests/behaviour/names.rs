@@ -1,8 +1,8 @@
 //! Names: what is accepted is one lock on the server, what is not never reaches it.
 
-use std::{str::FromStr, time::Duration};
+use std::{borrow::Cow, str::FromStr, time::Duration};
 
-use diesel_named_lock::{InvalidName, LockName, NamedLockError, NamedLockExt};
+use diesel_named_lock::{InvalidName, LockName, NamedLock, NamedLockError, NamedLockExt};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
@@ -159,6 +159,26 @@ fn scopes_keep_names_apart() {
     assert!(matches!(LockName::scoped("", "stock"), Err(InvalidName::Scope { .. })));
     assert_eq!(LockName::scoped("shop", ""), Err(InvalidName::Empty));
     assert!(matches!(LockName::scoped("shop", &"x".repeat(60)), Err(InvalidName::TooLong { chars: 65, .. })));
+}
+
+#[test]
+fn names_can_be_given_as_any_kind_of_text() {
+    let name = LockName::new("stock").unwrap();
+    let text = String::from("stock");
+    let all = [
+        NamedLock::new("stock"),
+        NamedLock::new(&text),
+        NamedLock::new(Cow::Borrowed("stock")),
+        NamedLock::all_of(&["stock"]),
+        NamedLock::all_of(["stock"].iter()),
+        NamedLock::all_of(vec![text]),
+        NamedLock::all_of([&name, &name]),
+    ];
+    for lock in all {
+        assert_eq!(lock.unwrap().names(), std::slice::from_ref(&name));
+    }
+    assert_eq!(name, "stock");
+    assert_eq!(name, *"stock");
 }
 
 #[test]

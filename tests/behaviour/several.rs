@@ -52,6 +52,15 @@ fn names_in_different_case_are_taken_at_the_same_place() {
     assert_eq!(folded(&mixed), ["a", "b"]);
 }
 
+/// Else two sections could take "the same" lock at different places, and wait for each other in a circle.
+#[test]
+fn names_that_mysql_takes_for_one_are_ordered_as_one() {
+    for (one, other) in [("ΟΔΟΣ", "οδοσ"), ("İX", "ix"), ("ÄÖÜ", "äöü")] {
+        let refused = NamedLock::all_of([one, other]);
+        assert!(matches!(refused, Err(NamedLockError::InvalidName(InvalidName::SameButForCase(..)))), "{refused:?}");
+    }
+}
+
 #[test]
 fn no_names_are_refused() {
     let refused = NamedLock::all_of(Vec::<String>::new());

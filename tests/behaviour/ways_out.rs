@@ -2,7 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use diesel::{prelude::*, result::Error, sql_query};
+use diesel::{
+    connection::{AnsiTransactionManager, TransactionManager},
+    prelude::*,
+    result::Error,
+    sql_query,
+};
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
 
 use crate::world::*;
@@ -266,6 +271,18 @@ fn diesels_test_transaction_counts_as_none() {
     assert!(matches!(left_open, Err(NamedLockError::TransactionLeftOpen { depth: 1, .. })), "{left_open:?}");
     let refused: Outcome<()> = conn.transaction(|conn| conn.with_named_lock(&name, SOON, |_| unreachable!("refused")));
     assert!(matches!(refused, Err(NamedLockError::OpenTransaction { depth: 1, .. })), "{refused:?}");
+}
+
+#[test]
+fn a_transaction_put_in_place_of_the_test_transaction_is_rolled_back_before_the_release() {
+    let (mut conn, name) = (connect(), fresh("test_tx_replaced"));
+    conn.begin_test_transaction().unwrap();
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        AnsiTransactionManager::rollback_transaction(conn)?;
+        Ok(begin(conn)?)
+    });
+    assert!(matches!(outcome, Err(NamedLockError::TransactionLeftOpen { depth: 1, .. })), "{outcome:?}");
+    assert_free(&name);
 }
 
 #[test]
