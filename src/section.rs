@@ -142,10 +142,20 @@ impl<'p, C: MysqlSession> Hold<'_, 'p, C> {
     /// Whether the session holds the lock already. Asked beforehand, so that an acquire that is killed leaves no doubt
     /// whose lock it is.
     fn borrow(&mut self, name: &'p LockName) -> Result<bool, Refusal<'p>> {
-        let (own, holder) = holders::who_holds(self.conn, name)
-            .map_err(|error| Refusal::Failed(name, failure::of_uncached(self.conn, error)))?;
-        self.session = own;
-        Ok(holder == Some(own))
+        match holders::who_holds(self.conn, name) {
+            Ok((own, holder)) => {
+                self.session = own;
+                Ok(holder == Some(own))
+            }
+            Err(error) => {
+                let failure = failure::of_uncached(self.conn, error);
+                // No lock is in doubt, but the connection is.
+                if holders::who_holds(self.conn, name).is_err() {
+                    self.end();
+                }
+                Err(Refusal::Failed(name, failure))
+            }
+        }
     }
 
     fn take(&mut self, name: &'p LockName, timeout: Timeout) -> Result<(), Refusal<'p>> {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::result::QueryResult;
+use diesel::result::{DatabaseErrorKind, Error, QueryResult};
 
 use super::holders;
 use crate::{LockName, session::MysqlSession};
@@ -39,7 +39,8 @@ pub(crate) fn end_other<C: MysqlSession>(conn: &mut C, session: u64, name: &Lock
         held = true;
         let killed = conn.batch_execute(&format!("KILL {session}"));
         if start.elapsed() > PATIENCE {
-            return killed.and(Err(diesel::result::Error::NotFound));
+            let stays = Box::new(format!("connection {session} holds the lock {PATIENCE:?} after its `KILL`"));
+            return killed.and(Err(Error::DatabaseError(DatabaseErrorKind::Unknown, stays)));
         }
         thread::sleep(PAUSE);
     }

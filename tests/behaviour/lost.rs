@@ -3,6 +3,7 @@
 use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
 };
 
 use diesel::{prelude::*, sql_query};
@@ -194,14 +195,17 @@ fn a_connection_that_diesel_calls_broken_is_refused_before_any_work() {
 #[test]
 fn a_connection_whose_server_is_gone_is_refused_and_the_pool_replaces_it() {
     let (pool, name) = (pool_of_one(), fresh("gone"));
-    let mut conn = pool.get().unwrap();
-    let own = id(&mut conn);
-    kill(own);
-    wait_until("the killed session to be gone", || !is_alive(own));
-    let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |_| unreachable!("refused"));
-    assert!(matches!(outcome, Err(NamedLockError::Broken { .. })), "{outcome:?}");
-    drop(conn);
-    assert_sound(&pool, &name);
+    let plain = NamedLock::new(&name).unwrap();
+    for lock in [plain.clone(), plain.clone().timeout(Duration::from_millis(1)), plain.reentrant()] {
+        let mut conn = pool.get().unwrap();
+        let own = id(&mut conn);
+        kill(own);
+        wait_until("the killed session to be gone", || !is_alive(own));
+        let outcome: Outcome<()> = lock.run(&mut conn, |_| unreachable!("refused"));
+        assert!(matches!(outcome, Err(NamedLockError::Broken { .. })), "{outcome:?}");
+        drop(conn);
+        assert_sound(&pool, &name);
+    }
 }
 
 #[test]
