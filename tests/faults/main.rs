@@ -1,0 +1,66 @@
+//! The fault matrix: what a section promises, under every fault that we can make happen to it, on real servers.
+//!
+//! Each scenario says beforehand what its caller is to see, how soon the lock is free for somebody else, and what the
+//! pool serves afterwards. Always besides: no value or error of the work is lost, and a bystander's session is unharmed.
+//! `cargo test --test faults [PART OF A NAME]` ends with one report; `TEST_SERVER` names the server.
+
+mod client;
+mod connection;
+mod deadlock;
+mod killed;
+mod limits;
+mod network;
+mod panics;
+mod perform;
+mod pools;
+mod proxy;
+mod race;
+mod report;
+mod scenario;
+mod server;
+mod servers;
+mod sql;
+mod stage;
+mod witness;
+
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use scenario::Scenario;
+
+/// Most scenarios wait for something most of the time.
+const THREADS: usize = 4;
+
+fn main() {
+    if client::is_wanted() {
+        return client::main();
+    }
+    perform::silence_panics_on_purpose();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+
+    let report = Arc::default();
+    let trials = scenarios().into_iter().map(|scenario| {
+        let report = Arc::clone(&report);
+        Trial::test(scenario.name, move || perform::perform(&scenario, &report).map_err(Into::into))
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    report::print(&report);
+    conclusion.exit()
+}
+
+fn scenarios() -> Vec<Scenario> {
+    [
+        // These take longest, so they come first.
+        server::scenarios(),
+        network::scenarios(),
+        limits::scenarios(),
+        killed::scenarios(),
+        client::scenarios(),
+        deadlock::scenarios(),
+        panics::scenarios(),
+        connection::scenarios(),
+        pools::scenarios(),
+    ]
+    .concat()
+}
