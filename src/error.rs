@@ -167,7 +167,8 @@ pub enum NamedLockError {
     },
 
     /// The connection can't be used: Diesel's transaction manager is in error, or the server is gone. The work has not
-    /// run. Drop the connection (a pool closes it at check-in) and take another.
+    /// run. Drop the connection (a pool closes it at check-in) and take another. A session that was ended while it waited
+    /// may be granted the lock for a moment more: the server takes milliseconds to notice.
     #[error(
         "no section on named lock `{name}`: the server is gone, or Diesel calls the connection broken; \
          drop it and take another one"

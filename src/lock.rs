@@ -190,7 +190,7 @@ impl NamedLock {
     /// The lock is taken on `conn`, `work` gets the same `conn`, and before this returns, the lock is released and the
     /// server has confirmed it, whether `work` returned `Ok` or `Err`, panicked, or left a transaction open (which is
     /// rolled back first). Where the server can't confirm it, the session is ended and the connection marked, so
-    /// that a pool closes it: that frees the lock within milliseconds, but after this has returned.
+    /// that a pool closes it: that frees the lock soon (within 12 ms in our fault matrix), but after this has returned.
     ///
     /// # What it does not promise
     ///
@@ -200,9 +200,13 @@ impl NamedLock {
     /// * A transaction begun by raw SQL (`sql_query("BEGIN")`, `SET autocommit = 0`) is unseen by Diesel, and so by this
     ///   crate: commit it before the section ends.
     /// * A lock that the work releases by hand and takes again was not held in between; nothing tells.
-    /// * The timeout is the server's to keep. If the server's host vanishes meanwhile, the call returns when the operating
-    ///   system gives the connection up.
+    /// * The timeout is the server's to keep, and the release has none. On a network that goes silent, this returns when it
+    ///   speaks again, or when the operating system gives the connection up.
+    /// * A host that vanishes without closing its connection keeps the lock until the server gives its session up: after
+    ///   `wait_timeout`, by default 8 hours.
     /// * `process::exit` inside the work runs no clean-up: the lock is free when the process has ended.
+    /// * A connection that the work swaps out and forgets (`mem::forget`) keeps the lock, if the one that it put in its
+    ///   place is dead or talks to another server.
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, prelude::*};
