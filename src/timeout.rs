@@ -44,6 +44,8 @@ impl Timeout {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use ServerTimeout::{Millis, Seconds};
 
@@ -82,6 +84,31 @@ mod tests {
         assert_eq!(for_server(Duration::MAX), Seconds(LONGEST));
         assert_eq!(for_server(Duration::from_secs(u64::from(LONGEST) + 1)), Seconds(LONGEST));
         assert_eq!(Timeout::Never.for_server(), Seconds(LONGEST));
+    }
+
+    proptest! {
+        #[test]
+        fn a_server_is_never_told_less_and_hardly_more(secs in 0..u64::from(LONGEST), nanos in 0..1_000_000_000u32) {
+            let timeout = Duration::new(secs, nanos);
+            let (told, unit) = match for_server(timeout) {
+                Seconds(seconds) => (Duration::from_secs(seconds.into()), Duration::from_secs(1)),
+                Millis(millis) => (Duration::from_millis(millis.into()), Duration::from_millis(1)),
+            };
+            prop_assert!(told >= timeout, "{told:?}");
+            prop_assert!(told - timeout < unit, "{told:?}");
+            // Whole seconds only where they are exact to the millisecond, or too long for a limit in milliseconds.
+            let exact = told - timeout < Duration::from_millis(1);
+            prop_assert!(exact || timeout > Duration::from_millis(u32::MAX.into()), "{told:?}");
+        }
+
+        #[test]
+        fn a_longer_timeout_is_never_told_as_a_shorter_one(one: Duration, other: Duration) {
+            let told = |timeout| match for_server(timeout) {
+                Seconds(seconds) => u64::from(seconds) * 1000,
+                Millis(millis) => millis.into(),
+            };
+            prop_assert_eq!(told(one.max(other)), told(one).max(told(other)));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{thread, time::Duration};
 
 use diesel::MysqlConnection;
 use diesel_named_lock::{InvalidName, LockName, NamedLock, NamedLockError};
+use proptest::prelude::*;
 
 use crate::world::*;
 
@@ -33,6 +34,21 @@ fn they_are_taken_in_one_order_whatever_the_order_given_and_each_once() {
     let lock = NamedLock::all_of([&c, &a, &b, &a, &c]).unwrap();
     assert_eq!(lock.names().iter().map(LockName::as_str).collect::<Vec<_>>(), [&a, &b, &c]);
     assert_eq!(lock, NamedLock::all_of([a, b, c]).unwrap());
+}
+
+proptest! {
+    #[test]
+    fn any_two_sections_take_the_names_that_they_share_in_the_same_order(
+        one in prop::collection::vec("[a-cA-C]{1,2}", 1..6),
+        other in prop::collection::vec("[a-cA-C]{1,2}", 1..6),
+    ) {
+        let (Ok(one), Ok(other)) = (NamedLock::all_of(&one), NamedLock::all_of(&other)) else { return Ok(()) };
+        // What MySQL takes for one name counts as one.
+        let folded = |lock: &NamedLock| lock.names().iter().map(|name| name.as_str().to_lowercase()).collect::<Vec<_>>();
+        let (one, other) = (folded(&one), folded(&other));
+        let shared = |these: &[String], those: &[String]| these.iter().filter(|n| those.contains(n)).cloned().collect::<Vec<_>>();
+        prop_assert_eq!(shared(&one, &other), shared(&other, &one));
+    }
 }
 
 #[test]
