@@ -1,0 +1,113 @@
+//! Locking by hand, right as long as nobody kills anything; and as it goes wrong in applications, for the checker to find.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    thread,
+    time::{Duration, Instant},
+};
+
+use diesel::{
+    Connection,
+    connection::{AnsiTransactionManager, TransactionManager},
+    prelude::*,
+    result::QueryResult,
+    sql_query,
+    sql_types::{BigInt, Nullable, Text},
+};
+
+use crate::{
+    history::Outcome,
+    locking::{Conn, Locking, Order, Verdict, Work, WorkError, of_work},
+};
+
+#[derive(QueryableByName)]
+struct Answer {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    answer: Option<i64>,
+}
+
+pub fn section(locking: Locking, conn: &mut Conn, order: &Order, work: &mut Work<'_>) -> Verdict {
+    if depth(conn) > 0 {
+        return Verdict { outcome: Outcome::OpenTransaction, alone: false };
+    }
+    let mut names = order.names.clone();
+    names.sort_unstable();
+    if let Err(outcome) = acquire(locking, conn, &names, order.timeout) {
+        return Verdict { outcome, alone: false };
+    }
+    let mut held = None;
+    let value = catch_unwind(AssertUnwindSafe(|| match (order.transaction, locking) {
+        (false, _) => work(conn),
+        (true, Locking::ReleasedBeforeCommit) => conn.transaction(|conn| {
+            let value = work(conn);
+            held = Some(release(locking, conn, &names));
+            // As a hand-written application has it, which does some more between the two.
+            thread::sleep(Duration::from_micros(500));
+            value
+        }),
+        (true, _) => conn.transaction(work),
+    }));
+    let left_open = roll_back(conn);
+    let held = held.unwrap_or_else(|| locking == Locking::ReleaseSkipped || release(locking, conn, &names));
+    match value.unwrap_or_else(|panic| resume_unwind(panic)) {
+        Ok(()) if left_open => Verdict { outcome: Outcome::LeftOpen, alone: false },
+        value => told(value, held),
+    }
+}
+
+fn told(value: Result<(), WorkError>, held: bool) -> Verdict {
+    match value {
+        Ok(()) if held => Verdict { outcome: Outcome::Ok, alone: true },
+        Ok(()) => Verdict { outcome: Outcome::Lost, alone: false },
+        Err(error) => Verdict { outcome: of_work(&error), alone: held },
+    }
+}
+
+fn acquire(locking: Locking, conn: &mut Conn, names: &[&str], timeout: Option<Duration>) -> Result<(), Outcome> {
+    let (start, timeout) = (Instant::now(), timeout.unwrap_or(Duration::from_secs(60)));
+    for (index, name) in names.iter().enumerate() {
+        let answer = get_lock(conn, name, timeout.saturating_sub(start.elapsed()));
+        if matches!(answer, Ok(Some(1))) || locking == Locking::AnswersIgnored {
+            continue;
+        }
+        // An error says nothing of whether this very lock is held.
+        let taken = if locking == Locking::ErrorsTakenForNotHeld { index } else { index + 1 };
+        release(locking, conn, &names[..taken]);
+        // Where nobody kills anything, an error before its time is a deadlock.
+        return Err(if start.elapsed() < timeout { Outcome::Deadlock } else { Outcome::Timeout });
+    }
+    Ok(())
+}
+
+/// MySQL rounds the timeout, but keeps to the hint. MariaDB takes the hint for a comment, and reads what is in `/*M! */`.
+fn get_lock(conn: &mut Conn, name: &str, timeout: Duration) -> QueryResult<Option<i64>> {
+    let millis = timeout.as_micros().div_ceil(1_000);
+    let (seconds, longer) = (millis as f64 / 1_000.0, if millis == 0 { 0 } else { millis / 1_000 + 1 });
+    // No time limit is what a limit of 0 means.
+    let query =
+        format!("SELECT /*+ MAX_EXECUTION_TIME({millis}) */ GET_LOCK(?, /*M! {seconds} + 0 * */ {longer}) AS answer");
+    Ok(sql_query(query).bind::<Text, _>(name).get_result::<Answer>(conn)?.answer)
+}
+
+/// Whether all were held. Here, too, an error says nothing.
+fn release(locking: Locking, conn: &mut Conn, names: &[&str]) -> bool {
+    let mut held = true;
+    for name in names.iter().rev() {
+        let query = sql_query("SELECT RELEASE_LOCK(?) AS answer").bind::<Text, _>(name);
+        let answer = query.get_result::<Answer>(conn).map(|row| row.answer);
+        held &= locking == Locking::AnswersIgnored || !matches!(answer, Ok(Some(0) | None));
+    }
+    held
+}
+
+fn depth(conn: &mut Conn) -> u32 {
+    let status = AnsiTransactionManager::transaction_manager_status_mut(&mut **conn);
+    status.transaction_depth().ok().flatten().map_or(0, Into::into)
+}
+
+/// Whether there was something to roll back.
+fn roll_back(conn: &mut Conn) -> bool {
+    let left_open = depth(conn) > 0;
+    while depth(conn) > 0 && AnsiTransactionManager::rollback_transaction(&mut **conn).is_ok() {}
+    left_open
+}

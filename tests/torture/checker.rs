@@ -1,0 +1,133 @@
+//! Reads a history and says what was wrong.
+//!
+//! A session's statements run one after the other, and the server frees a session's locks after its last one. So whatever
+//! a section has written on the session that took its lock was written under the lock, even if the session was killed
+//! later and its caller told so: no two sections may overlap, whatever they were told.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use crate::{
+    history::{Event, History, Outcome, Report, Write},
+    violation::{Kind, Violation},
+};
+
+/// A waiter that the server, stopped for a while now and then, has let wait for so much longer was not woken.
+const BOUND: Duration = Duration::from_secs(10);
+
+/// What "for ever" may be here, where every holder is quick.
+const FOREVER: Duration = Duration::from_secs(20);
+
+pub fn check(history: &History) -> Vec<Violation> {
+    let told: HashMap<u64, &Report> = history.reports.iter().map(|report| (report.section.0, report)).collect();
+    let mut violations = history.found.clone();
+    violations.extend(overlaps(&history.events, &told));
+    violations.extend(lost_updates(history));
+    violations.extend(missing_updates(history));
+    violations.extend(history.reports.iter().filter_map(|report| misled(report, history)));
+    violations
+}
+
+/// From a section's first to its last event under one lock.
+struct Stay<'h> {
+    first: &'h Event,
+    last: &'h Event,
+}
+
+fn stays(events: &[Event]) -> BTreeMap<&str, Vec<Stay<'_>>> {
+    let mut places = HashMap::new();
+    let mut stays: BTreeMap<&str, Vec<Stay<'_>>> = BTreeMap::new();
+    for event in events {
+        let stays = stays.entry(&event.name).or_default();
+        let place = *places.entry((&event.name, event.section)).or_insert_with(|| {
+            stays.push(Stay { first: event, last: event });
+            stays.len() - 1
+        });
+        stays[place].last = event;
+    }
+    stays
+}
+
+fn overlaps(events: &[Event], told: &HashMap<u64, &Report>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for stays in stays(events).into_values() {
+        let mut inside: Vec<&Stay<'_>> = Vec::new();
+        for stay in &stays {
+            inside.retain(|other| other.last.id > stay.first.id);
+            // On the same session one section is inside of the other, and may be.
+            let rival = inside.iter().find(|other| other.first.connection != stay.first.connection);
+            violations.extend(rival.map(|rival| overlap(rival, stay, told)));
+            inside.push(stay);
+        }
+    }
+    violations
+}
+
+fn overlap(one: &Stay<'_>, other: &Stay<'_>, told: &HashMap<u64, &Report>) -> Violation {
+    let reports = [one, other].map(|stay| told.get(&stay.first.section));
+    let alone = reports.iter().flatten().filter(|report| report.alone).count();
+    let kind = if alone == 1 { Kind::FalseOk } else { Kind::Overlap };
+    let what = format!("two sections over `{}` at once; {alone} of them told that it was alone", one.first.name);
+    let mut rows = vec![one.first, one.last, other.first, other.last];
+    rows.sort_by_key(|event| event.id);
+    rows.dedup_by_key(|event| event.id);
+    let violation = rows.into_iter().fold(Violation::new(kind, what), Violation::with);
+    reports.into_iter().flatten().fold(violation, Violation::with)
+}
+
+/// Every write must be one more than what it found; and the last one must be the counter's value.
+fn lost_updates(history: &History) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for counter in &history.counters {
+        let writes = || history.writes.iter().filter(|write| write.name == counter.name);
+        for (before, write) in writes().zip(writes().skip(1)) {
+            if write.value != write.found + 1 {
+                violations.push(overwritten(before, write, history));
+            }
+        }
+        let count = writes().count() as i64;
+        if counter.value != count {
+            let what = format!("counter `{}` is {}, after {count} updates", counter.name, counter.value);
+            violations.push(Violation::new(Kind::LostUpdate, what));
+        }
+    }
+    violations
+}
+
+fn overwritten(before: &Write, write: &Write, history: &History) -> Violation {
+    let what = format!("counter `{}` was {}, and {} was written", write.name, write.found, write.value);
+    let violation = Violation::new(Kind::LostUpdate, what).with(before).with(write);
+    let of_both = |event: &&Event| event.section == before.section || event.section == write.section;
+    let of_this = |event: &&Event| event.name == write.name;
+    history.events.iter().filter(of_both).filter(of_this).fold(violation, Violation::with)
+}
+
+/// Who was told `Ok` finds its updates there.
+fn missing_updates(history: &History) -> Vec<Violation> {
+    let mut written: HashMap<u64, usize> = HashMap::new();
+    history.writes.iter().for_each(|write| *written.entry(write.section).or_default() += 1);
+    let missing = |report: &&Report| {
+        report.outcome == Outcome::Ok && written.get(&report.section.0).copied().unwrap_or(0) != report.locks
+    };
+    let what = "a section was `Ok`, and its updates are not there";
+    history.reports.iter().filter(missing).map(|report| Violation::new(Kind::LostUpdate, what).with(report)).collect()
+}
+
+/// A caller that was let wait too long, or was told what can't be.
+fn misled(report: &Report, history: &History) -> Option<Violation> {
+    let Report { connection, timeout, waited, outcome, within, .. } = *report;
+    let unharmed = connection.is_some_and(|id| !history.struck.contains(&id));
+    let (kind, what) = match outcome {
+        _ if waited > timeout.map_or(FOREVER, |timeout| timeout + BOUND) => (Kind::NeverWoken, "it waited too long"),
+        Outcome::Timeout if timeout.is_none_or(|timeout| waited < timeout) => (Kind::TooEarly, "it gave up early"),
+        Outcome::AlreadyHeld if !within => (Kind::Leak, "its session held the lock before"),
+        Outcome::Swapped | Outcome::Refused => (Kind::Impossible, "nothing here can lead to this"),
+        Outcome::WorkBroke | Outcome::Lost | Outcome::Interrupted | Outcome::Broken if unharmed => {
+            (Kind::Unprovoked, "nobody has harmed its session")
+        }
+        _ => return None,
+    };
+    Some(Violation::new(kind, what).with(report))
+}

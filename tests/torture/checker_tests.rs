@@ -1,0 +1,85 @@
+//! What the checker says of histories written by hand.
+
+use std::time::Duration;
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::{
+    checker::check,
+    history::{Event, History, Outcome, Report, SectionId, Write},
+    violation::Kind,
+};
+
+const FIRST: u64 = 1;
+const SECOND: u64 = 2;
+
+pub fn trials() -> Vec<Trial> {
+    let trial = |name: &str, history: History, expected: &[Kind]| {
+        let expected = expected.to_vec();
+        Trial::test(format!("checker_on_{name}"), move || expect(&history, &expected))
+    };
+    let timeout = Report { outcome: Outcome::Timeout, alone: false, ..report(FIRST) };
+    let patient = Report { waited: Duration::from_secs(20), ..report(FIRST) };
+    let lost = Report { outcome: Outcome::Lost, alone: false, ..report(FIRST) };
+    let held = Report { outcome: Outcome::AlreadyHeld, alone: false, ..report(FIRST) };
+    vec![
+        trial("two_in_turn", with_events(&[FIRST, FIRST, SECOND, SECOND], &[FIRST, SECOND]), &[]),
+        trial("two_at_once", with_events(&[FIRST, SECOND, FIRST, SECOND], &[FIRST, SECOND]), &[Kind::Overlap]),
+        trial("one_told_ok_amid_another", with_events(&[FIRST, SECOND, FIRST], &[SECOND]), &[Kind::FalseOk]),
+        trial("one_inside_of_two_killed_ones", with_events(&[FIRST, SECOND, FIRST], &[]), &[Kind::Overlap]),
+        trial("a_missing_update", told(report(FIRST)), &[Kind::LostUpdate]),
+        trial("a_timeout_before_its_time", told(timeout), &[Kind::TooEarly]),
+        trial("a_waiter_that_was_not_woken", written(told(patient)), &[Kind::NeverWoken]),
+        trial("a_lock_lost_for_no_reason", told(lost.clone()), &[Kind::Unprovoked]),
+        trial("a_lock_lost_by_a_killed_session", History { struck: [FIRST].into(), ..told(lost) }, &[]),
+        trial("a_lock_held_before", told(held), &[Kind::Leak]),
+    ]
+}
+
+fn expect(history: &History, expected: &[Kind]) -> Result<(), Failed> {
+    let violations = check(history);
+    let kinds: Vec<Kind> = violations.iter().map(|violation| violation.kind).collect();
+    if kinds == expected { Ok(()) } else { Err(format!("{expected:?} expected, got {violations:?}").into()) }
+}
+
+/// Told `Ok`, on the session of the same number.
+fn report(section: u64) -> Report {
+    Report {
+        section: SectionId(section),
+        connection: Some(section),
+        locks: 1,
+        timeout: Some(Duration::from_secs(1)),
+        waited: Duration::from_millis(1),
+        outcome: Outcome::Ok,
+        alone: true,
+        within: false,
+    }
+}
+
+fn told(report: Report) -> History {
+    History { reports: vec![report], ..History::default() }
+}
+
+fn written(history: History) -> History {
+    let write = |(value, report): (i64, &Report)| Write {
+        id: value as u64,
+        section: report.section.0,
+        name: "a".to_owned(),
+        found: value,
+        value: value + 1,
+    };
+    History { writes: (0..).zip(&history.reports).map(write).collect(), ..history }
+}
+
+/// Events of these sections in this order, of which those were told `Ok`.
+fn with_events(sections: &[u64], ok: &[u64]) -> History {
+    let event = |(id, &section): (u64, &u64)| Event {
+        id,
+        section,
+        name: "a".to_owned(),
+        connection: section,
+        kind: "enter or leave".to_owned(),
+    };
+    let events = (1..).zip(sections).map(event).collect();
+    written(History { events, reports: ok.iter().copied().map(report).collect(), ..History::default() })
+}

@@ -1,0 +1,132 @@
+//! How a section takes its locks: with this crate, or wrongly on purpose.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use diesel::{
+    MysqlConnection,
+    r2d2::{ConnectionManager, PooledConnection},
+};
+use diesel_named_lock::{NamedLock, NamedLockError};
+
+use crate::{by_hand, history::Outcome};
+
+pub type Manager = ConnectionManager<MysqlConnection>;
+pub type Conn = PooledConnection<Manager>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Locking {
+    /// This crate.
+    Ours,
+    /// `GET_LOCK` by hand, without a mistake as long as nobody kills anything.
+    ByHand,
+    /// The lock goes back into the pool with its connection.
+    ReleaseSkipped,
+    /// The next holder gets in before the update is there.
+    ReleasedBeforeCommit,
+    /// After an error, of the acquire or of the release, nothing is released.
+    ErrorsTakenForNotHeld,
+    /// What the server answers to `GET_LOCK` is not looked at.
+    AnswersIgnored,
+}
+
+/// What the caller asks for.
+#[derive(Debug, Clone)]
+pub struct Order {
+    pub names: Vec<&'static str>,
+    /// `None`: for ever.
+    pub timeout: Option<Duration>,
+    pub reentrant: bool,
+    pub transaction: bool,
+}
+
+/// What the caller is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    pub outcome: Outcome,
+    /// Nobody else had the lock from before the work to after it.
+    pub alone: bool,
+}
+
+#[derive(Debug)]
+pub enum WorkError {
+    Lock(NamedLockError),
+    /// A statement failed.
+    Database,
+    /// The work was to fail.
+    Chosen,
+}
+
+pub type Work<'w> = dyn FnMut(&mut Conn) -> Result<(), WorkError> + 'w;
+
+pub fn section(locking: Locking, conn: &mut Conn, order: &Order, work: &mut Work<'_>) -> Verdict {
+    match locking {
+        Locking::Ours => ours(conn, order, work).unwrap_or_else(|error| told_by(&error)),
+        by_hand => by_hand::section(by_hand, conn, order, work),
+    }
+}
+
+fn ours(conn: &mut Conn, order: &Order, work: &mut Work<'_>) -> Result<Verdict, NamedLockError> {
+    let mut lock = match order.names[..] {
+        [name] => NamedLock::new(name)?,
+        _ => NamedLock::all_of(order.names.iter().copied())?,
+    };
+    lock = order.timeout.map_or(lock.clone().wait_forever(), |timeout| lock.timeout(timeout));
+    if order.reentrant {
+        lock = lock.reentrant();
+    }
+    if order.transaction {
+        // The work's error wins over that of the lock: who gets it learns nothing of the lock.
+        return Ok(match lock.run_transaction(conn, work) {
+            Ok(()) => Verdict { outcome: Outcome::Ok, alone: true },
+            Err(WorkError::Lock(error)) => told_by(&error),
+            Err(error) => Verdict { outcome: of_work(&error), alone: false },
+        });
+    }
+    let section = lock.section(conn, work)?;
+    Ok(match (section.value, section.lost) {
+        (_, Some(error)) => told_by(&error),
+        (Ok(()), None) => Verdict { outcome: Outcome::Ok, alone: true },
+        (Err(error), None) => Verdict { outcome: of_work(&error), alone: true },
+    })
+}
+
+pub fn of_work(error: &WorkError) -> Outcome {
+    match error {
+        WorkError::Lock(error) => told_by(error).outcome,
+        WorkError::Database => Outcome::WorkBroke,
+        WorkError::Chosen => Outcome::WorkFailed,
+    }
+}
+
+fn told_by(error: &NamedLockError) -> Verdict {
+    let outcome = match error {
+        NamedLockError::Timeout { .. } => Outcome::Timeout,
+        NamedLockError::AlreadyHeld { .. } => Outcome::AlreadyHeld,
+        NamedLockError::OpenTransaction { .. } => Outcome::OpenTransaction,
+        NamedLockError::TransactionLeftOpen { .. } => Outcome::LeftOpen,
+        NamedLockError::Deadlock { .. } => Outcome::Deadlock,
+        NamedLockError::Interrupted { .. } => Outcome::Interrupted,
+        NamedLockError::Lost { .. } => Outcome::Lost,
+        NamedLockError::ConnectionSwapped { .. } => Outcome::Swapped,
+        NamedLockError::Broken { .. } => Outcome::Broken,
+        NamedLockError::Database(_) => Outcome::WorkBroke,
+        _ => Outcome::Refused,
+    };
+    Verdict { outcome, alone: false }
+}
+
+impl From<NamedLockError> for WorkError {
+    fn from(error: NamedLockError) -> Self {
+        match error {
+            NamedLockError::Database(_) => Self::Database,
+            error => Self::Lock(error),
+        }
+    }
+}
+
+impl From<diesel::result::Error> for WorkError {
+    fn from(_: diesel::result::Error) -> Self {
+        Self::Database
+    }
+}

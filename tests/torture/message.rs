@@ -1,0 +1,84 @@
+//! What a worker tells the parent: lines on its standard output.
+//!
+//! A pipe keeps what was written into it even when the writer is killed, so what a caller has learned is not lost.
+
+use std::{
+    fmt,
+    io::{self, Write as _},
+    str::SplitAsciiWhitespace,
+    time::Duration,
+};
+
+use clap::ValueEnum;
+
+use crate::{
+    history::{Outcome, Report, SectionId},
+    violation::{Kind, Violation},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    Section(Report),
+    /// All threads have stopped, and every connection is in the pool.
+    Idle,
+    Violation(Violation),
+}
+
+impl Message {
+    pub fn send(&self) {
+        // In one piece. A parent that is gone is noticed at the end of the standard input.
+        let _ = io::stdout().lock().write_all(format!("{self}\n").as_bytes());
+    }
+
+    /// `None` for a line that is not whole.
+    pub fn read(line: &str) -> Option<Self> {
+        let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match what {
+            "section" => read_report(rest.split_ascii_whitespace()).map(Self::Section),
+            "idle" => Some(Self::Idle),
+            "violation" => {
+                let (kind, what) = rest.split_once(' ')?;
+                Some(Self::Violation(Violation::new(Kind::from_str(kind, false).ok()?, what)))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Section(Report { section, connection, locks, timeout, waited, outcome, alone, within }) => write!(
+                f,
+                "section {} {} {locks} {} {} {} {alone} {within}",
+                section.0,
+                connection.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+                timeout.map_or_else(|| "-".to_owned(), |timeout| timeout.as_micros().to_string()),
+                waited.as_micros(),
+                word(outcome)
+            ),
+            Self::Idle => write!(f, "idle"),
+            Self::Violation(Violation { kind, what, .. }) => {
+                write!(f, "violation {} {}", word(kind), what.replace('\n', " / "))
+            }
+        }
+    }
+}
+
+fn read_report(mut words: SplitAsciiWhitespace<'_>) -> Option<Report> {
+    Some(Report {
+        section: SectionId(words.next()?.parse().ok()?),
+        connection: words.next()?.parse().ok(),
+        locks: words.next()?.parse().ok()?,
+        timeout: words.next()?.parse().ok().map(Duration::from_micros),
+        waited: Duration::from_micros(words.next()?.parse().ok()?),
+        outcome: Outcome::from_str(words.next()?, false).ok()?,
+        alone: words.next()?.parse().ok()?,
+        within: words.next()?.parse().ok()?,
+    })
+}
+
+/// The word for a value on a command line and in a message.
+pub fn word(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}

@@ -1,0 +1,87 @@
+//! What a run comes to, for people.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Display,
+    time::Duration,
+};
+
+use test_server::Server;
+
+use crate::{
+    history::{History, Report},
+    run::Settings,
+    schedule::Fault,
+    violation::{Kind, Violation},
+};
+
+/// As much evidence as somebody reads.
+const SHOWN: usize = 5;
+
+pub struct Summary {
+    pub settings: Settings,
+    pub history: History,
+    pub faults: BTreeMap<Fault, usize>,
+    pub violations: Vec<Violation>,
+    pub time: Duration,
+}
+
+impl Summary {
+    pub fn print(&self, server: &Server) {
+        let Settings { seed, processes, threads, connections, .. } = self.settings;
+        let reports = &self.history.reports;
+        let ran = reports.iter().filter(|report| report.outcome.ran()).count();
+        let outcomes = tally(reports.iter().map(|report| format!("{:?}", report.outcome)));
+        let faults = self.faults.iter().map(|(fault, count)| (fault.to_string(), *count)).collect();
+        let waited = |report: &Report| report.waited;
+        let longest = || reports.iter().map(waited).max().unwrap_or_default().as_secs_f64();
+        let over = |report: &Report| report.timeout.map(|timeout| report.waited.saturating_sub(timeout));
+        let beyond = || reports.iter().filter_map(over).max().unwrap_or_default().as_secs_f64();
+        println!("server      {} {}", server.product(), server.version());
+        println!("seed        {seed}");
+        println!("workers     {processes} processes, {threads} threads and {connections} connections in each");
+        println!("sections    {}, of which {ran} came to run", reports.len());
+        list(&outcomes);
+        println!("{:>18}  without an end: their process was killed", self.cut_short());
+        println!("waits       {:.3} s the longest, at most {:.3} s beyond the timeout", longest(), beyond());
+        println!("events      {}, and {} updates", self.history.events.len(), self.history.writes.len());
+        println!("faults      {}", self.faults.values().sum::<usize>());
+        list(&faults);
+        println!("violations  {}", self.violations.len());
+        list(&tally(self.violations.iter().map(|violation| format!("{:?}", violation.kind))));
+        println!("duration    {:.1} s", self.time.as_secs_f64());
+    }
+
+    /// How many sections have left events, and no report.
+    fn cut_short(&self) -> usize {
+        let told: HashSet<u64> = self.history.reports.iter().map(|report| report.section.0).collect();
+        let begun: HashSet<u64> = self.history.events.iter().map(|event| event.section).collect();
+        begun.difference(&told).count()
+    }
+
+    /// Evidence, some of each kind.
+    pub fn print_violations(&self) {
+        let mut shown: BTreeMap<Kind, usize> = BTreeMap::new();
+        for violation in &self.violations {
+            let shown = shown.entry(violation.kind).or_default();
+            *shown += 1;
+            if *shown <= SHOWN {
+                println!("{violation}");
+            }
+        }
+    }
+
+    pub fn has(&self, kind: Kind) -> bool {
+        self.violations.iter().any(|violation| violation.kind == kind)
+    }
+}
+
+fn tally(words: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut tally = BTreeMap::new();
+    words.for_each(|word| *tally.entry(word).or_default() += 1);
+    tally
+}
+
+fn list(tally: &BTreeMap<impl Display, usize>) {
+    tally.iter().for_each(|(word, count)| println!("{count:>18}  {word}"));
+}

@@ -1,0 +1,126 @@
+//! The tables whose order the server decides.
+
+use diesel::{
+    MysqlConnection,
+    connection::{LoadConnection, SimpleConnection},
+    mysql::Mysql,
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Text},
+};
+
+use crate::history::History;
+
+/// The locks, and their counters.
+pub const NAMES: [&str; 4] = ["torture:a", "torture:b", "torture:c", "torture:d"];
+
+diesel::table! {
+    events (id) {
+        id -> Unsigned<BigInt>,
+        section -> Unsigned<BigInt>,
+        name -> Text,
+        connection -> Unsigned<BigInt>,
+        kind -> Text,
+    }
+}
+
+diesel::table! {
+    writes (id) {
+        id -> Unsigned<BigInt>,
+        section -> Unsigned<BigInt>,
+        name -> Text,
+        found -> BigInt,
+        value -> BigInt,
+    }
+}
+
+diesel::table! {
+    counters (name) {
+        name -> Text,
+        value -> BigInt,
+        section -> Unsigned<BigInt>,
+    }
+}
+
+diesel::define_sql_function! { fn connection_id() -> Unsigned<BigInt>; }
+
+/// MyISAM knows no transactions: an event is there at once for all, and no roll-back takes it away.
+const TABLES: &str = "
+    DROP TABLE IF EXISTS events, writes, counters;
+    CREATE TABLE events (
+        id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+        section BIGINT UNSIGNED NOT NULL, name VARCHAR(16) NOT NULL,
+        connection BIGINT UNSIGNED NOT NULL, kind VARCHAR(8) NOT NULL
+    ) ENGINE = MyISAM;
+    CREATE TABLE writes (
+        id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+        section BIGINT UNSIGNED NOT NULL, name VARCHAR(16) NOT NULL,
+        found BIGINT NOT NULL, value BIGINT NOT NULL
+    ) ENGINE = InnoDB;
+    CREATE TABLE counters (
+        name VARCHAR(16) PRIMARY KEY, value BIGINT NOT NULL, section BIGINT UNSIGNED NOT NULL
+    ) ENGINE = InnoDB;
+    CREATE TRIGGER keep_writes AFTER UPDATE ON counters FOR EACH ROW
+        INSERT INTO writes (section, name, found, value) VALUES (NEW.section, NEW.name, OLD.value, NEW.value);
+";
+
+pub fn create(conn: &mut MysqlConnection) -> QueryResult<()> {
+    conn.batch_execute(TABLES)?;
+    for name in NAMES {
+        let row = (counters::name.eq(name), counters::value.eq(0), counters::section.eq(0));
+        diesel::insert_into(counters::table).values(row).execute(conn)?;
+    }
+    Ok(())
+}
+
+/// With the connection id as the server knows it, not as we believe it.
+pub fn insert_event<C: LoadConnection<Backend = Mysql>>(
+    conn: &mut C,
+    section: u64,
+    name: &str,
+    kind: &str,
+) -> QueryResult<()> {
+    let row = (
+        events::section.eq(section),
+        events::name.eq(name),
+        events::connection.eq(connection_id()),
+        events::kind.eq(kind),
+    );
+    diesel::insert_into(events::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Value {
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+}
+
+/// Not as a cached statement: killed after its columns were announced, it would hang at its next use with libmariadb.
+pub fn read_counter<C: LoadConnection<Backend = Mysql>>(conn: &mut C, name: &str) -> QueryResult<i64> {
+    let row: Value = sql_query("SELECT value FROM counters WHERE name = ?").bind::<Text, _>(name).get_result(conn)?;
+    Ok(row.value)
+}
+
+pub fn write_counter<C: LoadConnection<Backend = Mysql>>(
+    conn: &mut C,
+    name: &str,
+    section: u64,
+    value: i64,
+) -> QueryResult<()> {
+    let row = (counters::value.eq(value), counters::section.eq(section));
+    match diesel::update(counters::table.find(name)).set(row).execute(conn)? {
+        1 => Ok(()),
+        _ => Err(diesel::result::Error::NotFound),
+    }
+}
+
+/// All rows, in the server's order.
+pub fn load(conn: &mut MysqlConnection) -> QueryResult<History> {
+    Ok(History {
+        events: events::table.order(events::id).load(conn)?,
+        writes: writes::table.order(writes::id).load(conn)?,
+        counters: counters::table.select((counters::name, counters::value)).load(conn)?,
+        ..History::default()
+    })
+}

@@ -1,0 +1,175 @@
+//! A worker process: a pool, and threads that run sections until the parent says stop.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use diesel::{
+    prelude::*,
+    r2d2::Pool,
+    result::QueryResult,
+    sql_query,
+    sql_types::{BigInt, Nullable, Text, Unsigned},
+};
+
+use crate::{
+    control::Control,
+    locking::{Conn, Locking, Manager},
+    message::Message,
+    performer::Performer,
+    tables::NAMES,
+    violation::{Kind, Violation},
+    workload::Planner,
+};
+
+/// What the parent wants of a worker: its command line.
+#[derive(Debug, Clone, Parser)]
+pub struct Orders {
+    #[arg(long)]
+    pub url: String,
+    #[arg(long)]
+    pub seed: u64,
+    #[arg(long)]
+    pub process: u8,
+    #[arg(long)]
+    pub life: u16,
+    #[arg(long)]
+    pub threads: u8,
+    #[arg(long)]
+    pub connections: u32,
+    /// Leave out the pool's test at check-out.
+    #[arg(long)]
+    pub untested: bool,
+    #[arg(long)]
+    pub locking: Locking,
+    /// Only short timeouts.
+    #[arg(long)]
+    pub hasty: bool,
+}
+
+/// A section, or the wait for a connection, that takes longer has hung.
+const HANGS: Duration = Duration::from_secs(60);
+
+pub fn run(orders: &Orders) {
+    // A parent that is killed while this process is stopped could not end it otherwise.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+
+    let pool = Pool::builder()
+        .max_size(orders.connections)
+        .connection_timeout(2 * HANGS)
+        .test_on_check_out(!orders.untested)
+        .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
+        .build(Manager::new(&orders.url))
+        .expect("a pool");
+    let control = Control::new(usize::from(orders.threads));
+    let watch = Watch::new(usize::from(orders.threads));
+    thread::scope(|scope| {
+        for thread in 0..orders.threads {
+            let (pool, control, watch) = (&pool, &control, &watch);
+            scope.spawn(move || run_sections(orders, thread, pool, control, watch));
+        }
+        scope.spawn(|| watch.look(orders, &control));
+        // Here, so that the end of the input is noticed whatever the threads do.
+        control.obey_input();
+    });
+}
+
+fn run_sections(orders: &Orders, thread: u8, pool: &Pool<Manager>, control: &Control, watch: &Watch) {
+    let Orders { seed, process, life, locking, hasty, .. } = *orders;
+    let performer = Performer { process, life, thread, locking };
+    let mut planner = Planner::new(seed, process, life, thread, hasty);
+    while control.may_go_on() {
+        let plan = planner.next_plan();
+        watch.begin(thread, plan.number);
+        match pool.get() {
+            Ok(mut conn) => {
+                let connection = look_at(&mut conn, performer);
+                performer.perform_all(&mut conn, &plan, connection);
+            }
+            Err(error) => {
+                let what = format!("process {process} (life {life}) got no connection: {error}");
+                Message::Violation(Violation::new(Kind::NeverWoken, what)).send();
+            }
+        }
+        watch.end(thread);
+        planner.pause().into_iter().for_each(thread::sleep);
+    }
+}
+
+#[derive(QueryableByName)]
+struct Look {
+    #[diesel(sql_type = Unsigned<BigInt>)]
+    id: u64,
+    #[diesel(sql_type = Nullable<Text>)]
+    held: Option<String>,
+}
+
+/// A connection that comes out of the pool holds nothing. `None` where it can't be asked: the section will see.
+fn look_at(conn: &mut Conn, performer: Performer) -> Option<u64> {
+    let held = NAMES.map(|name| format!("IF(IS_USED_LOCK('{name}') = CONNECTION_ID(), '{name}', NULL)")).join(", ");
+    let query = format!("SELECT CONNECTION_ID() AS id, NULLIF(CONCAT_WS(', ', {held}), '') AS held");
+    let look: QueryResult<Look> = sql_query(query).get_result(conn);
+    let Look { id, held } = look.ok()?;
+    if let Some(held) = held {
+        let Performer { process, life, .. } = performer;
+        let what = format!("connection {id} came out of the pool of process {process} (life {life}) holding {held}");
+        Message::Violation(Violation::new(Kind::Leak, what)).send();
+    }
+    Some(id)
+}
+
+/// Since when each thread has been at its section.
+struct Watch {
+    start: Instant,
+    /// Milliseconds after `start`; 0: at none.
+    since: Vec<AtomicU64>,
+    numbers: Mutex<Vec<u32>>,
+}
+
+impl Watch {
+    fn new(threads: usize) -> Self {
+        Self {
+            start: Instant::now(),
+            since: (0..threads).map(|_| AtomicU64::new(0)).collect(),
+            numbers: Mutex::new(vec![0; threads]),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64 + 1
+    }
+
+    fn begin(&self, thread: u8, number: u32) {
+        self.numbers.lock().unwrap()[usize::from(thread)] = number;
+        self.since[usize::from(thread)].store(self.now(), Ordering::Relaxed);
+    }
+
+    fn end(&self, thread: u8) {
+        self.since[usize::from(thread)].store(0, Ordering::Relaxed);
+    }
+
+    /// Ends the process when a thread hangs: nothing else could end it.
+    fn look(&self, orders: &Orders, control: &Control) {
+        while control.is_running() {
+            thread::sleep(Duration::from_millis(100));
+            let hangs = |since: &AtomicU64| {
+                let since = since.load(Ordering::Relaxed);
+                since > 0 && u128::from(self.now() - since) > HANGS.as_millis()
+            };
+            if let Some(thread) = self.since.iter().position(hangs) {
+                let number = self.numbers.lock().unwrap()[thread];
+                let id = crate::history::SectionId::new(orders.process, orders.life, thread as u8, number);
+                let what = format!("{id} did not come to an end in {HANGS:?}");
+                Message::Violation(Violation::new(Kind::NeverWoken, what)).send();
+                std::process::exit(1);
+            }
+        }
+    }
+}

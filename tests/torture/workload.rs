@@ -1,0 +1,140 @@
+//! Which sections a thread runs: drawn from its seed.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::tables::NAMES;
+
+/// One section, with what goes on inside.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub number: u32,
+    /// Indices into [`NAMES`], in no order.
+    pub locks: Vec<usize>,
+    /// `None`: for ever.
+    pub timeout: Option<Duration>,
+    pub reentrant: bool,
+    /// The work is inside a transaction.
+    pub transaction: bool,
+    /// The work opens a transaction, or a savepoint, and leaves it open.
+    pub leaves_open: bool,
+    /// Between reading and writing.
+    pub dawdle: Option<Duration>,
+    pub end: End,
+    pub inner: Option<Box<Plan>>,
+    /// A panic of the inner section ends there.
+    pub catches: bool,
+    /// It is inside of another section over one of its locks.
+    pub within: bool,
+}
+
+/// How the work ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Ok,
+    Err,
+    Panic,
+}
+
+pub struct Planner {
+    rng: Rng,
+    number: u32,
+    /// No timeout is longer than this, and none is endless.
+    hasty: bool,
+}
+
+const HASTY: Duration = Duration::from_millis(300);
+
+impl Planner {
+    pub fn new(seed: u64, process: u8, life: u16, thread: u8, hasty: bool) -> Self {
+        // Spread, so that neighbours draw different numbers.
+        let own = (u64::from(process) << 32 | u64::from(life) << 16 | u64::from(thread)).wrapping_add(1);
+        Self { rng: Rng::with_seed(seed ^ own.wrapping_mul(0x9e37_79b9_7f4a_7c15)), number: 0, hasty }
+    }
+
+    pub fn next_plan(&mut self) -> Plan {
+        let locks = match self.rng.u32(..100) {
+            0..80 => vec![self.lock()],
+            _ => self.several(),
+        };
+        let mut plan = self.section_over(locks);
+        if self.chance(30) {
+            plan.inner = Some(Box::new(self.inner_of(&plan)));
+        }
+        plan
+    }
+
+    /// Now and then, a thread does something else between two sections.
+    pub fn pause(&mut self) -> Option<Duration> {
+        self.chance(20).then(|| Duration::from_micros(self.rng.u64(..2_000)))
+    }
+
+    fn section_over(&mut self, locks: Vec<usize>) -> Plan {
+        self.number += 1;
+        Plan {
+            number: self.number,
+            locks,
+            timeout: self.timeout(),
+            reentrant: self.chance(10),
+            transaction: self.chance(40),
+            leaves_open: self.chance(6),
+            dawdle: self.chance(40).then(|| Duration::from_micros(self.rng.u64(..1_500))),
+            end: match self.rng.u32(..100) {
+                0..8 => End::Err,
+                8..16 => End::Panic,
+                _ => End::Ok,
+            },
+            inner: None,
+            catches: self.chance(50),
+            within: false,
+        }
+    }
+
+    /// Over another lock, over the same one (re-entrant, or to be refused), or over the same and others. Inside a
+    /// transaction each of them is to be refused.
+    fn inner_of(&mut self, outer: &Plan) -> Plan {
+        let mut locks = self.several();
+        locks.truncate(self.rng.usize(1..=locks.len()));
+        let mut plan = match self.rng.u32(..3) {
+            0 => self.section_over(locks),
+            1 => self.section_over(outer.locks.clone()),
+            _ => {
+                locks.retain(|lock| !outer.locks.contains(lock));
+                locks.push(outer.locks[0]);
+                self.section_over(locks)
+            }
+        };
+        plan.reentrant = self.chance(80);
+        plan.within = plan.locks.iter().any(|lock| outer.locks.contains(lock));
+        plan
+    }
+
+    fn timeout(&mut self) -> Option<Duration> {
+        let timeout = match self.rng.u32(..100) {
+            0..10 => Some(Duration::ZERO),
+            // As long as others hold the lock: it strikes at the moment of the grant.
+            10..35 => Some(Duration::from_millis(self.rng.u64(1..=12))),
+            35..45 => Some(Duration::from_millis(self.rng.u64(1..=900))),
+            45..90 => Some(Duration::from_secs(self.rng.u64(1..=2))),
+            _ => None,
+        };
+        if self.hasty { Some(timeout.map_or(HASTY, |timeout| timeout.min(HASTY))) } else { timeout }
+    }
+
+    fn lock(&mut self) -> usize {
+        // The first is the busiest.
+        self.rng.usize(..NAMES.len()).min(self.rng.usize(..NAMES.len()))
+    }
+
+    fn several(&mut self) -> Vec<usize> {
+        let mut locks: Vec<usize> = (0..NAMES.len()).collect();
+        self.rng.shuffle(&mut locks);
+        locks.truncate(self.rng.usize(2..=3));
+        locks
+    }
+
+    fn chance(&mut self, percent: u32) -> bool {
+        self.rng.u32(..100) < percent
+    }
+}
