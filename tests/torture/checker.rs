@@ -27,6 +27,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     violations.extend(lost_updates(history));
     violations.extend(missing_updates(history));
     violations.extend(history.reports.iter().filter_map(|report| misled(report, history)));
+    violations.extend(dead_connections(history));
     violations
 }
 
@@ -130,4 +131,14 @@ fn misled(report: &Report, history: &History) -> Option<Violation> {
         _ => return None,
     };
     Some(Violation::new(kind, what).with(report))
+}
+
+/// A `KILL` interrupts one section at most. More of them come from a connection that is dead, is not said to be broken, and
+/// comes out of its pool again and again.
+fn dead_connections(history: &History) -> Option<Violation> {
+    let is_interrupted = |report: &&Report| report.outcome == Outcome::Interrupted;
+    let interrupted = history.reports.iter().filter(is_interrupted).count();
+    let what = format!("{interrupted} sections were interrupted, by no more than {} `KILL`", history.kills);
+    let last = history.reports.iter().rfind(is_interrupted)?;
+    (interrupted > history.kills).then(|| Violation::new(Kind::Unprovoked, what).with(last))
 }

@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
     let timeout = Report { outcome: Outcome::Timeout, alone: false, ..report(FIRST) };
     let patient = Report { waited: Duration::from_secs(20), ..report(FIRST) };
     let lost = Report { outcome: Outcome::Lost, alone: false, ..report(FIRST) };
+    let interrupted = Report { outcome: Outcome::Interrupted, alone: false, ..report(FIRST) };
     let held = Report { outcome: Outcome::AlreadyHeld, alone: false, ..report(FIRST) };
     vec![
         trial("two_in_turn", with_events(&[FIRST, FIRST, SECOND, SECOND], &[FIRST, SECOND]), &[]),
@@ -32,6 +33,11 @@ pub fn trials() -> Vec<Trial> {
         trial("a_waiter_that_was_not_woken", written(told(patient)), &[Kind::NeverWoken]),
         trial("a_lock_lost_for_no_reason", told(lost.clone()), &[Kind::Unprovoked]),
         trial("a_lock_lost_by_a_killed_session", History { struck: [FIRST].into(), ..told(lost) }, &[]),
+        trial(
+            "more_interrupted_than_killed",
+            History { struck: [FIRST].into(), ..told(interrupted) },
+            &[Kind::Unprovoked],
+        ),
         trial("a_lock_held_before", told(held), &[Kind::Leak]),
     ]
 }

@@ -27,6 +27,8 @@ pub struct Crew {
     inbox: Receiver<(u8, u16, Message)>,
     outbox: Sender<(u8, u16, Message)>,
     pub reports: Vec<Report>,
+    /// How many of the sections came to run.
+    pub ran: usize,
     pub violations: Vec<Violation>,
     /// The last life of each process that said that it is idle.
     idle: Vec<Option<u16>>,
@@ -44,7 +46,7 @@ impl Crew {
         let (outbox, inbox) = channel();
         let workers = orders.into_iter().map(|orders| Worker::start(orders, &outbox)).collect::<Result<Vec<_>, _>>()?;
         let idle = vec![None; workers.len()];
-        Ok(Self { workers, inbox, outbox, reports: Vec::new(), violations: Vec::new(), idle })
+        Ok(Self { workers, inbox, outbox, reports: Vec::new(), ran: 0, violations: Vec::new(), idle })
     }
 
     /// Takes in what the workers have told, and looks whether they are alive.
@@ -63,7 +65,10 @@ impl Crew {
 
     fn take(&mut self, (process, life, message): (u8, u16, Message)) {
         match message {
-            Message::Section(report) => self.reports.push(report),
+            Message::Section(report) => {
+                self.ran += usize::from(report.outcome.ran());
+                self.reports.push(report);
+            }
             Message::Idle => self.idle[usize::from(process)] = Some(life),
             Message::Violation(violation) => self.violations.push(violation),
         }

@@ -112,6 +112,8 @@ pub struct History {
     pub reports: Vec<Report>,
     /// The sessions that the tormentor has aimed at.
     pub struck: HashSet<u64>,
+    /// How many `KILL` it has sent.
+    pub kills: usize,
     /// What was found while it ran.
     pub found: Vec<Violation>,
 }

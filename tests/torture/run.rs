@@ -33,7 +33,7 @@ pub struct Settings {
     pub threads: u8,
     /// In each process's pool.
     pub connections: u32,
-    /// It ends when there have been so many sections, and so many faults.
+    /// It ends when so many sections came to run, and there have been so many faults.
     pub sections: usize,
     pub faults: usize,
     pub means: Means,
@@ -64,7 +64,8 @@ pub fn run(server: &Server, settings: &Settings) -> Result<Summary, Box<dyn Erro
     let (reports, found) = crew.end();
 
     let mut history = tables::load(&mut tormentor.conn)?;
-    (history.reports, history.found, history.struck) = (reports, found, tormentor.struck);
+    (history.reports, history.found) = (reports, found);
+    (history.struck, history.kills) = (tormentor.struck, tormentor.kills);
     let violations = checker::check(&history);
     Ok(Summary { settings: settings.clone(), history, faults: tormentor.done, violations, time: start.elapsed() })
 }
@@ -100,14 +101,14 @@ fn torment(settings: &Settings, tormentor: &mut Tormentor, crew: &mut Crew) -> R
             crew.go_on();
         }
         if count % SIGN_OF_LIFE == 0 {
-            eprintln!("{count} faults, {} sections so far", crew.reports.len());
+            eprintln!("{count} faults, {} sections so far", crew.ran);
         }
-        let enough = crew.reports.len() >= settings.sections && tormentor.done() >= settings.faults;
+        let enough = crew.ran >= settings.sections && tormentor.done() >= settings.faults;
         if enough || !crew.violations.is_empty() {
             break;
         }
         if start.elapsed() > settings.limit {
-            let what = format!("after {:?}, only {} sections have come to an end", settings.limit, crew.reports.len());
+            let what = format!("after {:?}, only {} sections came to run", settings.limit, crew.ran);
             crew.violations.push(Violation::new(Kind::NeverWoken, what));
         }
     }

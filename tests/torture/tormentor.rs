@@ -34,6 +34,8 @@ pub struct Tormentor {
     /// How many of each fault were done.
     pub done: BTreeMap<Fault, usize>,
     pub struck: HashSet<u64>,
+    /// How many `KILL` were sent.
+    pub kills: usize,
 }
 
 #[derive(QueryableByName)]
@@ -44,7 +46,7 @@ struct Session {
 
 impl Tormentor {
     pub fn new(conn: MysqlConnection, server: u32) -> Self {
-        Self { conn, server, done: BTreeMap::new(), struck: HashSet::new() }
+        Self { conn, server, done: BTreeMap::new(), struck: HashSet::new(), kills: 0 }
     }
 
     pub fn done(&self) -> usize {
@@ -87,6 +89,7 @@ impl Tormentor {
         let id = sessions[victim % sessions.len()];
         // Before the fact: what it does is told at once.
         self.struck.insert(id);
+        self.kills += times;
         // The session may just have ended by itself. At the first error, the server leaves the rest of them out.
         self.conn.batch_execute(&format!("KILL {what} {id};").repeat(times)).is_ok()
     }
@@ -102,6 +105,7 @@ impl Tormentor {
         thread::sleep(QUEUE);
         let waiters = self.sessions(Aim::Waiter, victim).unwrap_or_default();
         self.struck.extend(&waiters);
+        self.kills += waiters.len();
         // Some hundreds of microseconds go by until the waiter wakes up: so many, about, the server counts to.
         let count = victim / NAMES.len() % 64 * 1_000;
         let strike: String = waiters.iter().map(|id| format!("KILL QUERY {id};")).collect();
