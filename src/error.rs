@@ -39,7 +39,8 @@ pub enum NamedLockError {
     /// The message shows the beginning of the statement that the holder runs, if this account may see it: think of that
     /// where logs go to people who must not see the data.
     #[error(
-        "named lock `{name}` was not free within {waited:.3?}{}: try again later or wait longer",
+        "named lock `{name}` was not free within {waited:.3?}{}{}: try again later or wait longer",
+        spent(*.waited, *.in_queue, *.in_checkout),
         held_by(.holder)
     )]
     #[non_exhaustive]
@@ -48,21 +49,28 @@ pub enum NamedLockError {
         name: LockName,
         /// How long the section waited, for all of its locks.
         waited: Duration,
-        /// Who held it right after, as far as the server tells; `None` if it was free again by then.
+        /// How much of it behind other threads of this process; the rest is the server's. By a
+        /// [`NamedLockPool`](crate::NamedLockPool) only, else zero.
+        in_queue: Duration,
+        /// How much of it for a connection of the pool. By a [`NamedLockPool`](crate::NamedLockPool) only, else zero.
+        in_checkout: Duration,
+        /// Who held it right after, as far as the server tells; `None` if it was free again by then, or the server was not
+        /// asked since the time was up before.
         holder: Option<Box<Holder>>,
+        /// What the pool says, where it gave no connection in time.
+        source: Option<diesel::r2d2::PoolError>,
     },
 
-    /// This very session holds the lock already: an outer section, or a `GET_LOCK` by hand that was never released.
-    #[error(
-        "connection {connection_id} itself holds named lock `{name}` already: use another name in the inner section, \
-         or make it `reentrant()`; if there is no outer section, a `GET_LOCK` by hand was not released"
-    )]
+    /// This very session holds the lock already: an outer section, or a `GET_LOCK` by hand that was never released. Or, with
+    /// a [`NamedLockPool`](crate::NamedLockPool), this very thread.
+    #[error("{}", already_held(.name, *.connection_id))]
     #[non_exhaustive]
     AlreadyHeld {
         /// The lock.
         name: LockName,
-        /// The session that holds it: the caller's own.
-        connection_id: u64,
+        /// The session that holds it: the caller's own. `None` where it is the thread's outer section that has the lock or
+        /// waits for it.
+        connection_id: Option<u64>,
     },
 
     /// A transaction is open: what it has read may be older than the lock. Found before any I/O.
@@ -94,14 +102,15 @@ pub enum NamedLockError {
     },
 
     /// Sessions wait for each other's named locks in a circle, and the server chose this one to give up. The work has
-    /// not run; nothing of this section is held. Retry only after letting go of the outer section's lock.
+    /// not run; nothing of this section is held. Retry only after letting go of the outer section's lock. Or, with a
+    /// [`NamedLockPool`](crate::NamedLockPool), threads that queue wait for each other.
     #[error("waiting for named lock `{name}` would be a deadlock: take locks together, with `NamedLock::all_of`")]
     #[non_exhaustive]
     Deadlock {
         /// The lock that was waited for.
         name: LockName,
-        /// The server's answer.
-        source: Diesel,
+        /// The server's answer; `None` where it was found in the queue of this process.
+        source: Option<Diesel>,
     },
 
     /// The wait was ended from outside: `KILL QUERY`, or a statement time limit of this session (`max_execution_time`,
@@ -239,6 +248,30 @@ impl NamedLockError {
 
 fn held_by(holder: &Option<Box<Holder>>) -> String {
     holder.as_ref().map_or_else(String::new, |holder| format!(", held by {holder}"))
+}
+
+fn spent(waited: Duration, in_queue: Duration, in_checkout: Duration) -> String {
+    if in_queue + in_checkout == Duration::ZERO {
+        return String::new();
+    }
+    let on_server = waited.saturating_sub(in_queue + in_checkout);
+    format!(
+        " ({in_queue:.3?} behind other threads of this process, {in_checkout:.3?} for a connection of the pool, \
+         {on_server:.3?} on the server)"
+    )
+}
+
+fn already_held(name: &LockName, connection_id: Option<u64>) -> String {
+    match connection_id {
+        Some(id) => format!(
+            "connection {id} itself holds named lock `{name}` already: use another name in the inner section, or make it \
+             `reentrant()`; if there is no outer section, a `GET_LOCK` by hand was not released"
+        ),
+        None => format!(
+            "this very thread is in a section on named lock `{name}` already, which the inner one would wait for: use \
+             another name, or run it `reentrant()` on the connection that the outer section's work got"
+        ),
+    }
 }
 
 fn stray(expected: u64, ended: bool, failed: bool) -> String {

@@ -7,6 +7,7 @@ mod ext;
 mod holder;
 mod lock;
 mod name;
+mod pool;
 mod section;
 mod server;
 mod session;
@@ -17,5 +18,9 @@ pub use ext::NamedLockExt;
 pub use holder::Holder;
 pub use lock::NamedLock;
 pub use name::{InvalidName, LockName};
+pub use pool::{
+    HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NamedLockPool, NamedLockPoolBuilder, NopLockEventHandler,
+    TimedOutEvent, WaitedEvent,
+};
 pub use section::Section;
 pub use session::MysqlSession;

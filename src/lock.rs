@@ -296,10 +296,12 @@ impl NamedLock {
         C: MysqlSession,
         F: FnOnce(&mut C) -> T,
     {
-        section::run(conn, self.plan(), work)?.map_err(|Busy { name, waited }| {
+        let ended = section::run(conn, self.plan(), work, || false)?;
+        ended.map(|ended| ended.section).map_err(|Busy { name, waited }| {
             // Only a courtesy: an error here must not hide the timeout.
             let holder = holders::holder(conn, &name).ok().flatten().map(Box::new);
-            NamedLockError::Timeout { name, waited, holder }
+            let (in_queue, in_checkout) = (Duration::ZERO, Duration::ZERO);
+            NamedLockError::Timeout { name, waited, in_queue, in_checkout, holder, source: None }
         })
     }
 
@@ -310,16 +312,17 @@ impl NamedLock {
         E: From<NamedLockError>,
         F: FnOnce(&mut C) -> Result<T, E>,
     {
-        section::run(conn, self.plan(), work)?.ok().map(outcome).transpose()
+        let ended = section::run(conn, self.plan(), work, || false)?;
+        ended.ok().map(|ended| outcome(ended.section)).transpose()
     }
 
-    fn plan(&self) -> Plan<'_> {
-        Plan { names: &self.names, timeout: self.timeout, reentrant: self.reentrant }
+    pub(crate) fn plan(&self) -> Plan<'_> {
+        Plan { names: &self.names, timeout: self.timeout, reentrant: self.reentrant, kept: None }
     }
 }
 
 /// The work's own error wins; that of the lock was logged.
-fn outcome<T, E: From<NamedLockError>>(section: Section<Result<T, E>>) -> Result<T, E> {
+pub(crate) fn outcome<T, E: From<NamedLockError>>(section: Section<Result<T, E>>) -> Result<T, E> {
     match (section.value, section.lost) {
         (Ok(_), Some(lost)) => Err(lost.into()),
         (value, _) => value,

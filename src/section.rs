@@ -3,6 +3,7 @@
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    slice,
     time::{Duration, Instant},
 };
 
@@ -28,6 +29,15 @@ pub(crate) struct Plan<'a> {
     pub(crate) names: &'a [LockName],
     pub(crate) timeout: Timeout,
     pub(crate) reentrant: bool,
+    /// The session that holds the locks already, since the section before has [kept](Ended::kept) them.
+    pub(crate) kept: Option<u64>,
+}
+
+/// How a section that ran has ended.
+pub(crate) struct Ended<T> {
+    pub(crate) section: Section<T>,
+    /// The session that was just seen to hold the locks still: they were not released.
+    pub(crate) kept: Option<u64>,
 }
 
 /// A section that ran: what the work returned, and whether it was alone to the end.
@@ -56,7 +66,8 @@ pub(crate) struct Busy {
     pub(crate) waited: Duration,
 }
 
-/// Runs `work` while all of the plan's locks are held.
+/// Runs `work` while all of the plan's locks are held. `keep` is asked at the end whether to keep them for a section that
+/// comes next on this connection; where all is in order, they are then not released.
 ///
 /// # Errors
 ///
@@ -65,12 +76,14 @@ pub(crate) fn run<C: MysqlSession, T>(
     conn: &mut C,
     plan: Plan<'_>,
     work: impl FnOnce(&mut C) -> T,
-) -> Result<Result<Section<T>, Busy>, NamedLockError> {
-    check(conn, &plan.names[0])?;
+    keep: impl FnOnce() -> bool,
+) -> Result<Result<Ended<T>, Busy>, NamedLockError> {
     let start = Instant::now();
-    let hold = Hold { conn, plan, session: 0, taken: 0, in_doubt: false, borrowed: Vec::new(), ended: false };
+    if plan.kept.is_none() {
+        check(conn, &plan.names[0])?;
+    }
     // Armed before the acquire, since a hook of the application may panic there, too, and to the end of the release.
-    let mut hold = scopeguard::guard_on_unwind(hold, Hold::let_go_unwinding);
+    let mut hold = scopeguard::guard_on_unwind(Hold::new(conn, plan), Hold::let_go_unwinding);
 
     if let Err(refusal) = hold.take_all(start) {
         // Nothing was written under these locks: all that matters is whether the connection survived it.
@@ -82,13 +95,27 @@ pub(crate) fn run<C: MysqlSession, T>(
 
     let granted = Instant::now();
     let value = work(hold.conn);
-    let lost = hold.let_go().err();
+    let kept = keep() && hold.is_in_order();
+    let lost = if kept { None } else { hold.let_go().err() };
     let held = granted.elapsed();
     match &lost {
+        None if kept => debug!(target: TARGET, waited:?, held:?, connection = hold.session; "keeping {plan}"),
         None => debug!(target: TARGET, waited:?, held:?, connection = hold.session; "released {plan}"),
         Some(error) => warn!(target: TARGET, waited:?, held:?, connection = hold.session; "{error}"),
     }
-    Ok(Ok(Section { value, waited, held, lost }))
+    let kept = kept.then_some(hold.session);
+    Ok(Ok(Ended { section: Section { value, waited, held, lost }, kept }))
+}
+
+/// Lets go of a lock that was kept for a section which did not come.
+pub(crate) fn let_go<C: MysqlSession>(conn: &mut C, name: &LockName, session: u64) {
+    let plan = Plan { names: slice::from_ref(name), timeout: Timeout::Never, reentrant: false, kept: Some(session) };
+    let mut hold = scopeguard::guard_on_unwind(Hold::new(conn, plan), Hold::let_go_unwinding);
+    match hold.let_go() {
+        Ok(()) => debug!(target: TARGET, connection = hold.session; "released {plan}"),
+        // The section before was alone: it has seen the lock held at its end.
+        Err(error) => warn!(target: TARGET, connection = hold.session; "{plan}, kept and then not used: {error}"),
+    }
 }
 
 /// Refuses a connection on which a section can't begin, without I/O.
@@ -123,9 +150,14 @@ enum Refusal<'p> {
     Failed(&'p LockName, Failure),
 }
 
-impl<'p, C: MysqlSession> Hold<'_, 'p, C> {
+impl<'c, 'p, C: MysqlSession> Hold<'c, 'p, C> {
+    fn new(conn: &'c mut C, plan: Plan<'p>) -> Self {
+        let (session, taken) = plan.kept.map_or((0, 0), |session| (session, plan.names.len()));
+        Self { conn, plan, session, taken, in_doubt: false, borrowed: Vec::new(), ended: false }
+    }
+
     fn take_all(&mut self, start: Instant) -> Result<(), Refusal<'p>> {
-        for (index, name) in self.plan.names.iter().enumerate() {
+        for (index, name) in self.plan.names.iter().enumerate().skip(self.taken) {
             // The first gets the timeout as it stands: a whole number of seconds stays one, which MySQL waits for best.
             let timeout = if index == 0 { self.plan.timeout } else { self.plan.timeout.left(start) };
             if self.plan.reentrant && self.borrow(name)? {
@@ -171,6 +203,15 @@ impl<'p, C: MysqlSession> Hold<'_, 'p, C> {
         };
         self.in_doubt = false;
         Err(refusal)
+    }
+
+    /// No transaction is open, and the server says that this session holds every lock. Where not, [`Self::let_go`] tells why.
+    fn is_in_order(&mut self) -> bool {
+        let held = Some(self.session);
+        matches!(session::depth(self.conn), Ok(0))
+            && self.plan.names.iter().all(|name| {
+                holders::who_holds(self.conn, name).is_ok_and(|(own, holder)| own == self.session && holder == held)
+            })
     }
 
     /// Rolls back what the work left open, then releases every lock, last first. May be called again after a panic.
@@ -316,7 +357,9 @@ impl<'p> Refusal<'p> {
     fn explain(self, waited: Duration, ended: bool) -> Result<Busy, NamedLockError> {
         Err(match self {
             Self::Busy(name) => return Ok(Busy { name: name.clone(), waited }),
-            Self::HeldBefore(name, connection_id) => NamedLockError::AlreadyHeld { name: name.clone(), connection_id },
+            Self::HeldBefore(name, connection_id) => {
+                NamedLockError::AlreadyHeld { name: name.clone(), connection_id: Some(connection_id) }
+            }
             Self::Failed(name, failure) if ended => {
                 NamedLockError::Broken { name: name.clone(), source: failure.into_source() }
             }
@@ -327,7 +370,7 @@ impl<'p> Refusal<'p> {
                 let name = name.clone();
                 match cause {
                     Cause::OutOfTime => return Ok(Busy { name, waited }),
-                    Cause::Deadlock => NamedLockError::Deadlock { name, source },
+                    Cause::Deadlock => NamedLockError::Deadlock { name, source: Some(source) },
                     Cause::Refused => NamedLockError::Refused { name, source },
                     Cause::Interrupted | Cause::TimeLimit => {
                         NamedLockError::Interrupted { name, waited, source: Some(source) }

@@ -30,6 +30,14 @@ impl Timeout {
         }
     }
 
+    /// Until when somebody waits who began at `start`; `None` is for ever.
+    pub(crate) fn deadline(self, start: Instant) -> Option<Instant> {
+        match self {
+            Self::After(timeout) => start.checked_add(timeout),
+            Self::Never => None,
+        }
+    }
+
     /// Rounds up, to the millisecond: a waiter never gives up before its time.
     pub(crate) fn for_server(self) -> ServerTimeout {
         let Self::After(timeout) = self else { return ServerTimeout::Seconds(LONGEST) };

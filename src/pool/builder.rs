@@ -1,0 +1,74 @@
+//! The options of a `NamedLockPool`.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use diesel::r2d2::{ManageConnection, Pool};
+
+use super::{HandleLockEvent, NamedLockPool, NopLockEventHandler, Shared, queue::Queue};
+
+/// Options of a [`NamedLockPool`].
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use diesel::{MysqlConnection, r2d2::{ConnectionManager, Pool}};
+/// use diesel_named_lock::NamedLockPool;
+///
+/// # fn locks(pool: Pool<ConnectionManager<MysqlConnection>>) {
+/// let locks = NamedLockPool::builder(pool).max_hand_offs(4).hand_off_for(Duration::from_millis(20)).build();
+/// # }
+/// ```
+#[must_use = "options do nothing without `build`"]
+pub struct NamedLockPoolBuilder<M: ManageConnection> {
+    pub(super) pool: Pool<M>,
+    pub(super) max_hand_offs: u32,
+    pub(super) hand_off_for: Duration,
+    pub(super) event_handler: Box<dyn HandleLockEvent>,
+}
+
+impl<M: ManageConnection> NamedLockPoolBuilder<M> {
+    pub(super) fn new(pool: Pool<M>) -> Self {
+        Self {
+            pool,
+            max_hand_offs: 16,
+            hand_off_for: Duration::from_millis(50),
+            event_handler: Box::new(NopLockEventHandler),
+        }
+    }
+
+    /// How many times a lock that the server has granted passes from thread to thread before it is released to the others
+    /// that want it. Default: 16. With 0, every section acquires and releases.
+    pub fn max_hand_offs(mut self, max: u32) -> Self {
+        self.max_hand_offs = max;
+        self
+    }
+
+    /// For how long after the server's grant a lock passes from thread to thread. Default: 50 ms. A section that runs
+    /// at that moment is not interrupted: it is the last one before the release.
+    pub fn hand_off_for(mut self, time: Duration) -> Self {
+        self.hand_off_for = time;
+        self
+    }
+
+    /// Who is told what happens. Default: [`NopLockEventHandler`].
+    pub fn event_handler(mut self, handler: Box<dyn HandleLockEvent>) -> Self {
+        self.event_handler = handler;
+        self
+    }
+
+    /// The locks of the pool's server.
+    #[must_use]
+    pub fn build(self) -> NamedLockPool<M> {
+        NamedLockPool(Arc::new(Shared { queue: Queue::new(), options: self }))
+    }
+}
+
+impl<M: ManageConnection> fmt::Debug for NamedLockPoolBuilder<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NamedLockPoolBuilder")
+            .field("max_hand_offs", &self.max_hand_offs)
+            .field("hand_off_for", &self.hand_off_for)
+            .field("event_handler", &self.event_handler)
+            .finish_non_exhaustive()
+    }
+}
