@@ -128,10 +128,11 @@ where
             let plan = Plan { timeout: self.lock.plan().timeout.left(self.start), kept, ..self.lock.plan() };
             let asked = Instant::now();
             let once = |conn: &mut _| {
-                if kept.is_none() {
+                let handed_off = kept.is_some();
+                if !handed_off {
                     chain.set(Chain::new());
                 }
-                self.tell_waited(asked.elapsed());
+                self.tell_waited(if handed_off { Duration::ZERO } else { asked.elapsed() });
                 work.take().expect("a section runs its work once")(conn)
             };
             let keep = || self.hands_off() && self.goes_on(chain.get()) && turn.can_pass();

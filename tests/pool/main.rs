@@ -1,0 +1,13 @@
+//! `NamedLockPool` against a real server: `TEST_SERVER=mariadb` (the default) or `TEST_SERVER=mysql`, or `DATABASE_URL`.
+
+mod events;
+mod hand_off;
+mod line;
+mod nested;
+mod queueing;
+mod stale;
+mod timeouts;
+mod ways_out;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../behaviour/world.rs"]
+mod world;

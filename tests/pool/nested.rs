@@ -1,0 +1,81 @@
+//! Sections inside sections.
+
+use std::{sync::Barrier, thread, time::Instant};
+
+use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
+
+use crate::{line::*, world::*};
+
+#[test]
+fn a_thread_that_would_wait_for_itself_is_told_at_once() {
+    let (locks, name) = (generous(2), lock_name("itself"));
+    let outcome: Outcome<()> = locks.with_named_lock(&name, SOON, |_| {
+        let start = Instant::now();
+        let inner = locks.with_named_lock(&name, SOON, |_| Outcome::Ok(()));
+        assert!(matches!(inner, Err(NamedLockError::AlreadyHeld { connection_id: None, .. })), "{inner:?}");
+        assert!(start.elapsed() < SOON / 2, "{:?}", start.elapsed());
+        let message = inner.unwrap_err().to_string();
+        assert!(message.contains("this very thread") && message.contains("reentrant()"), "{message}");
+        Ok(())
+    });
+    outcome.unwrap();
+    assert_free(name.as_str());
+}
+
+#[test]
+fn a_section_on_the_connection_of_the_outer_one_is_told_that_it_holds_the_lock() {
+    let (locks, name) = (generous(2), lock_name("inner"));
+    let outcome: Outcome<()> = locks.with_named_lock(&name, SOON, |conn| {
+        let own = id(conn);
+        let inner = conn.with_named_lock(&name, SOON, |_| Outcome::Ok(()));
+        assert!(
+            matches!(inner, Err(NamedLockError::AlreadyHeld { connection_id: Some(id), .. }) if id == own),
+            "{inner:?}"
+        );
+        NamedLock::new(&name)?.reentrant().run(conn, |_| Ok(()))
+    });
+    outcome.unwrap();
+    assert_free(name.as_str());
+}
+
+#[test]
+fn a_section_over_another_lock_may_be_inside() {
+    let (locks, a, b) = (generous(2), lock_name("outer"), lock_name("within"));
+    let outcome = locks.with_named_lock(&a, SOON, |_| locks.with_named_lock(&b, SOON, |_| Outcome::Ok("in")));
+    assert_eq!(outcome.unwrap(), "in");
+    assert_free(a.as_str());
+    assert_free(b.as_str());
+}
+
+/// The server sees nothing of it: neither thread waits there.
+#[test]
+fn two_threads_that_would_wait_for_each_other_are_told_of_the_deadlock() {
+    let (locks, a, b) = (generous(4), lock_name("circle_a"), lock_name("circle_b"));
+    let both_inside = Barrier::new(2);
+    let nested = |outer, inner| {
+        locks.with_named_lock(outer, SOON, |_| {
+            both_inside.wait();
+            locks.with_named_lock(inner, SOON, |_| Outcome::Ok(()))
+        })
+    };
+    let outcomes = thread::scope(|scope| {
+        let one = scope.spawn(|| nested(&a, &b));
+        let other = scope.spawn(|| nested(&b, &a));
+        [one.join().unwrap(), other.join().unwrap()]
+    });
+    let refused =
+        outcomes.iter().filter(|outcome| matches!(outcome, Err(NamedLockError::Deadlock { source: None, .. })));
+    assert_eq!(refused.count(), 1, "{outcomes:?}");
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
+    assert_free(a.as_str());
+    assert_free(b.as_str());
+}
+
+#[test]
+fn a_reentrant_lock_runs_on_a_connection_of_the_pool() {
+    let (locks, name) = (generous(2), lock_name("reentrant"));
+    let lock = NamedLock::new(&name).unwrap().reentrant().timeout(SOON);
+    let outcome = lock.run_pooled(&locks, |conn| lock.run(conn, |_| Outcome::Ok("in")));
+    assert_eq!(outcome.unwrap(), "in");
+    assert_free(name.as_str());
+}

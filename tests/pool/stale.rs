@@ -1,0 +1,112 @@
+//! Connections that died in the pool are replaced, and nobody sees it.
+
+use std::{thread, time::Duration};
+
+use diesel::{
+    MysqlConnection,
+    connection::SimpleConnection,
+    r2d2::{CustomizeConnection, Pool},
+};
+use diesel_named_lock::{NamedLock, NamedLockError, NamedLockPool};
+
+use crate::{line::*, world::*};
+
+const SIZE: u32 = 4;
+
+/// All of its connections are idle, and are not looked at when they are checked out.
+fn idle_connections() -> (Locks, Vec<u64>) {
+    let builder = Pool::builder().max_size(SIZE).test_on_check_out(false).connection_timeout(SOON);
+    let pool = builder.build(Manager::new(server().url())).unwrap();
+    let mut conns: Vec<_> = (0..SIZE).map(|_| pool.get().unwrap()).collect();
+    let ids = conns.iter_mut().map(|conn| id(conn)).collect();
+    drop(conns);
+    (NamedLockPool::new(pool), ids)
+}
+
+#[test]
+fn connections_whose_sessions_were_killed_are_replaced() {
+    let (locks, ids) = idle_connections();
+    let name = lock_name("stale");
+    ids.iter().for_each(|&id| kill(id));
+    wait_until("the killed sessions to be gone", || ids.iter().all(|&id| !is_alive(id)));
+    for _ in 0..SIZE {
+        let session = locks.with_named_lock(&name, SOON, |conn| Outcome::Ok(id(conn))).unwrap();
+        assert!(!ids.contains(&session));
+    }
+    assert_free(name.as_str());
+}
+
+#[test]
+fn connections_that_were_idle_for_too_long_are_replaced() {
+    let (locks, _) = idle_connections();
+    let name = lock_name("idle");
+    let mut conns: Vec<_> = (0..SIZE).map(|_| locks.pool().get().unwrap()).collect();
+    let ids: Vec<_> = conns
+        .iter_mut()
+        .map(|conn| {
+            conn.batch_execute("SET SESSION wait_timeout = 1").unwrap();
+            id(conn)
+        })
+        .collect();
+    drop(conns);
+    wait_until("the server to end the idle sessions", || ids.iter().all(|&id| !is_alive(id)));
+    assert_eq!(locks.try_with_named_lock(&name, |_| Outcome::Ok("in")).unwrap(), Some("in"));
+}
+
+/// The replacing takes no longer than the timeout, and says what is wrong.
+#[test]
+fn where_no_connection_can_be_had_any_more_the_timeout_holds() {
+    let server = test_server::Server::start(server().product()).unwrap();
+    let builder = Pool::builder().max_size(SIZE).test_on_check_out(false).connection_timeout(SOON);
+    let locks = NamedLockPool::new(builder.build(Manager::new(server.url())).unwrap());
+    let name = lock_name("down");
+    locks.with_named_lock(&name, SOON, |_| Outcome::Ok(())).unwrap();
+    drop(server);
+    let timeout = Duration::from_millis(500);
+    let outcome: Outcome<()> = locks.with_named_lock(&name, timeout, |_| unreachable!("no server"));
+    match outcome {
+        Err(NamedLockError::Timeout { in_checkout, source: Some(source), .. }) => {
+            assert!(in_checkout > timeout / 2, "{in_checkout:?}: {source}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Killed while it waits on the server, with others in line behind it: it asks again, and none is stranded.
+#[test]
+fn a_session_that_is_killed_while_it_waits_is_replaced() {
+    // A database of its own tells its sessions from those of other tests.
+    let (name, database) = (lock_name("waiter_killed"), fresh("waiter_killed"));
+    connect().batch_execute(&format!("CREATE DATABASE {database}")).unwrap();
+    let customizer = Box::new(UsesDatabase(database.clone()));
+    let builder = Pool::builder().max_size(2).connection_customizer(customizer).connection_timeout(SOON);
+    let locks = NamedLockPool::new(builder.build(Manager::new(server().url())).unwrap());
+    let lock = NamedLock::new(&name).unwrap().timeout(SOON);
+    let elsewhere = hold_elsewhere(name.as_str());
+    let in_wait = || {
+        let query = "SELECT CAST(MAX(ID) AS SIGNED) AS number FROM information_schema.PROCESSLIST \
+                     WHERE STATE = 'User lock' AND DB = ";
+        number(&mut connect(), &format!("{query}'{database}'"))
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| lock.run_pooled(&locks, |_| Outcome::Ok(())))).collect();
+        wait_until_in_line(&locks, &name, 2);
+        wait_until("the session to wait", || in_wait().is_some());
+        let waiting = in_wait().unwrap();
+        kill(waiting as u64);
+        wait_until("another session to wait in its place", || in_wait().is_some_and(|id| id != waiting));
+        drop(elsewhere);
+        threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+    });
+    assert_free(name.as_str());
+    connect().batch_execute(&format!("DROP DATABASE {database}")).unwrap();
+}
+
+#[derive(Debug)]
+struct UsesDatabase(String);
+
+impl CustomizeConnection<MysqlConnection, diesel::r2d2::Error> for UsesDatabase {
+    fn on_acquire(&self, conn: &mut MysqlConnection) -> Result<(), diesel::r2d2::Error> {
+        conn.batch_execute(&format!("USE {}", self.0)).map_err(diesel::r2d2::Error::QueryError)
+    }
+}
