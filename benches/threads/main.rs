@@ -9,7 +9,6 @@ use std::{
 
 use diesel::{
     MysqlConnection,
-    connection::SimpleConnection,
     r2d2::{ConnectionManager, Pool, PooledConnection},
 };
 use diesel_named_lock::{NamedLockError, NamedLockExt, NamedLockPool};

@@ -119,20 +119,14 @@ fn a_next_one_that_has_left_is_not_waited_for() {
 #[test]
 fn a_session_that_is_killed_after_a_hand_off_is_lost_to_its_section_only() {
     let (locks, name) = (generous(2), lock_name("killed_later"));
-    let (first, others) = in_line(
-        &locks,
-        &name,
-        3,
-        |conn| id(conn),
-        |conn, number| {
-            let own = id(conn);
-            if number == 1 {
-                kill(own);
-                wait_until("the killed session to be gone", || !is_alive(own));
-            }
-            own
-        },
-    );
+    let (first, others) = in_line(&locks, &name, 3, id, |conn, number| {
+        let own = id(conn);
+        if number == 1 {
+            kill(own);
+            wait_until("the killed session to be gone", || !is_alive(own));
+        }
+        own
+    });
     let first = first.unwrap();
     assert_eq!(others[0].as_ref().ok(), Some(&first));
     assert!(matches!(others[1], Err(NamedLockError::Lost { .. })), "{:?}", others[1]);

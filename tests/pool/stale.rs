@@ -18,7 +18,7 @@ fn idle_connections() -> (Locks, Vec<u64>) {
     let builder = Pool::builder().max_size(SIZE).test_on_check_out(false).connection_timeout(SOON);
     let pool = builder.build(Manager::new(server().url())).unwrap();
     let mut conns: Vec<_> = (0..SIZE).map(|_| pool.get().unwrap()).collect();
-    let ids = conns.iter_mut().map(|conn| id(conn)).collect();
+    let ids = conns.iter_mut().map(id).collect();
     drop(conns);
     (NamedLockPool::new(pool), ids)
 }

@@ -106,8 +106,11 @@ fn those_that_gave_up_do_not_hold_up_the_others() {
         &name,
         3,
         |_| {
-            let give_up = || (0..4).map(|_| waits_in_vain(&locks, &name).is_err()).all(|gave_up| gave_up);
-            thread::scope(|scope| (0..4).map(|_| scope.spawn(give_up)).all(|thread| thread.join().unwrap()))
+            let give_up = || (0..4).all(|_| waits_in_vain(&locks, &name).is_err());
+            thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(give_up)).collect();
+                threads.into_iter().all(|thread| thread.join().unwrap())
+            })
         },
         |_, number| number,
     );
