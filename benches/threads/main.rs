@@ -8,8 +8,10 @@ use std::{
 };
 
 use diesel::{
-    MysqlConnection,
+    IntoSql, MysqlConnection, RunQueryDsl,
     r2d2::{ConnectionManager, Pool, PooledConnection},
+    select,
+    sql_types::Integer,
 };
 use diesel_named_lock::{NamedLockError, NamedLockExt, NamedLockPool};
 use test_server::Server;
@@ -22,8 +24,7 @@ fn pool(size: u32) -> Pool<Manager> {
 }
 
 fn work(conn: &mut PooledConnection<Manager>) -> Result<(), NamedLockError> {
-    use diesel::RunQueryDsl;
-    diesel::select(diesel::dsl::sql::<diesel::sql_types::Integer>("1")).get_result::<i32>(conn)?;
+    select(1.into_sql::<Integer>()).get_result::<i32>(conn)?;
     Ok(())
 }
 
