@@ -1,0 +1,18 @@
+//! The examples that show something and say whether it was so.
+
+use crate::program::{Program, example};
+
+#[test]
+fn critical_section_shows_that_money_is_lost_without_the_lock_and_only_then() {
+    let mut program = Program::start(&mut example("critical_section"));
+    assert_eq!(program.status(), 0, "{}", program.stderr);
+    program.stdout.wait_for("without the lock:  70 +  70, lost: 60\n");
+    program.stdout.wait_for("   with the lock: 100 + 100, lost: 0\n");
+}
+
+#[test]
+fn quickstart_shows_that_no_two_sections_overlap() {
+    let mut program = Program::start(&mut example("quickstart"));
+    assert_eq!(program.status(), 0, "{}", program.stderr);
+    program.stdout.wait_for("yes: no two sections overlapped\n");
+}

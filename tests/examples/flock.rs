@@ -1,0 +1,214 @@
+//! `flock`: what it promises to its user.
+
+use std::{path::Path, process::Command};
+
+use diesel::{connection::SimpleConnection, prelude::*};
+use rustix::process::Signal;
+use test_server::Server;
+
+use crate::{
+    program::{Program, example},
+    terminal::Terminal,
+    world::{assert_free, assert_free_soon, fresh, hold_elsewhere, holder, kill, server, wait_until},
+};
+
+/// Says "ready", then sleeps until a signal; says which one.
+const TRAPS: &str = "
+    for signal in INT TERM HUP QUIT; do trap \"kill \\$!; echo got $signal; exit 7\" $signal; done
+    sleep 20 & echo ready; wait";
+
+fn flock(name: &str, arguments: &[&str]) -> Command {
+    let mut command = example("flock");
+    command.args(["--name", name]).args(arguments);
+    command
+}
+
+fn start(name: &str, arguments: &[&str]) -> Program {
+    Program::start(&mut flock(name, arguments))
+}
+
+/// Runs it to its end.
+#[track_caller]
+fn status(name: &str, arguments: &[&str]) -> i32 {
+    start(name, arguments).status()
+}
+
+/// Starts a shell under the lock, and waits until it says that it is ready.
+#[track_caller]
+fn start_shell(name: &str, script: &str) -> Program {
+    let program = start(name, &["--", "sh", "-c", script]);
+    program.stdout.wait_for("ready\n");
+    program
+}
+
+#[test]
+fn exit_status_of_the_command_is_passed_on() {
+    let name = fresh("status");
+    for expected in [0, 1, 75, 255] {
+        assert_eq!(status(&name, &["--", "sh", "-c", &format!("exit {expected}")]), expected);
+    }
+    assert_eq!(status(&name, &["sh", "-c", "kill -KILL $$"]), 128 + 9);
+    assert_free(&name);
+}
+
+#[test]
+fn arguments_input_and_output_of_the_command_are_its_own() {
+    let mut program = start(&fresh("own"), &["printf", "<%s>", "a b", "--name", "-n", "$HOME", ""]);
+    assert_eq!(program.status(), 0);
+    program.stdout.wait_for("<a b><--name><-n><$HOME><>");
+    assert_eq!(program.stderr.to_string(), "");
+
+    let mut program = start(&fresh("own"), &["cat"]);
+    program.close_input();
+    assert_eq!(program.status(), 0);
+}
+
+#[test]
+fn a_command_that_cannot_be_run_has_the_status_that_shells_give_and_the_lock_is_free() {
+    let name = fresh("unrunnable");
+    assert_eq!(status(&name, &["no-such-command"]), 127);
+    assert_eq!(status(&name, &["/etc/passwd"]), 126);
+    assert_free(&name);
+}
+
+#[test]
+fn a_wrong_command_line_is_refused_before_the_server_is_asked() {
+    let nowhere = ["--url", "mysql://nobody@127.0.0.1:1/nowhere"];
+    let refused = |name: &str, arguments: &[&str]| status(name, &[&nowhere, arguments].concat());
+    assert_eq!(refused("", &["true"]), 2);
+    assert_eq!(refused(&"x".repeat(65), &["true"]), 2);
+    assert_eq!(refused("n", &["--timeout", "10", "true"]), 2);
+    assert_eq!(refused("n", &["--timeout", "1s", "--no-wait", "true"]), 2);
+    assert_eq!(refused("n", &["--conflict-exit-code", "256", "true"]), 2);
+    assert_eq!(refused("n", &[]), 2);
+    assert_eq!(refused("n", &["true"]), 69, "no server");
+}
+
+#[test]
+fn commands_under_one_name_take_turns() {
+    let name = fresh("turns");
+    // Only one at a time can make it.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(fresh("turns"));
+    let folder = folder.to_str().expect("a plain path");
+    let arguments = ["--timeout", "15s", "--", "sh", "-c", "mkdir $0 && sleep 0.1 && rmdir $0", folder];
+    let mut programs = [(); 4].map(|()| start(&name, &arguments));
+    assert_eq!(programs.each_mut().map(Program::status), [0; 4]);
+    assert_free(&name);
+}
+
+#[test]
+fn a_lock_that_is_not_free_in_time_has_a_status_of_its_own_and_the_command_does_not_run() {
+    let name = fresh("busy");
+    let elsewhere = hold_elsewhere(&name);
+    let waits: [(&[&str], i32); 3] =
+        [(&["-n"], 75), (&["--timeout", "600ms"], 75), (&["--no-wait", "--conflict-exit-code", "9"], 9)];
+    for (options, expected) in waits {
+        let mut program = start(&name, &[options, &["echo", "ran"]].concat());
+        assert_eq!(program.status(), expected, "{options:?}");
+        assert_eq!(program.stdout.to_string(), "");
+        program.stderr.wait_for(&format!("held by connection {}", elsewhere.id));
+        assert!(!program.stderr.to_string().contains("waiting for"), "chatty without a terminal: {}", program.stderr);
+    }
+}
+
+#[test]
+fn signals_go_on_to_the_command_and_the_lock_is_free_when_that_has_ended() {
+    for (signal, said) in [(Signal::INT, "INT"), (Signal::TERM, "TERM"), (Signal::HUP, "HUP"), (Signal::QUIT, "QUIT")] {
+        let name = fresh("signal");
+        let mut program = start_shell(&name, TRAPS);
+        program.signal(signal);
+        program.stdout.wait_for(&format!("got {said}\n"));
+        assert_eq!(program.status(), 7);
+        assert_free(&name);
+    }
+}
+
+#[test]
+fn a_command_started_by_nohup_stays_deaf_to_the_hangup() {
+    let flock = flock(&fresh("nohup"), &["--", "sh", "-c", "kill -HUP $PPID $$; exit 7"]);
+    let mut nohup = Command::new("nohup");
+    nohup.arg(flock.get_program()).args(flock.get_args()).env("DATABASE_URL", server().url());
+    assert_eq!(Program::start(&mut nohup).status(), 7);
+}
+
+#[test]
+fn a_signal_ends_the_wait() {
+    let name = fresh("impatient");
+    let elsewhere = hold_elsewhere(&name);
+    let (_, mut program) = Terminal::start(&flock(&name, &["true"]));
+    program.stdout.wait_for("waiting for");
+    program.signal(Signal::TERM);
+    assert_eq!(program.status(), 128 + 15);
+    assert_eq!(holder(&name), Some(elsewhere.id));
+}
+
+#[test]
+fn a_terminal_shows_who_is_waited_for() {
+    let name = fresh("shown");
+    let elsewhere = hold_elsewhere(&name);
+    let (_, mut program) = Terminal::start(&flock(&name, &["echo", "my turn"]));
+    program.stdout.wait_for(&format!("flock: waiting for `{name}` for "));
+    program.stdout.wait_for(&format!("s or longer by connection {} (", elsewhere.id));
+    wait_until("a longer time", || {
+        let screen = program.stdout.to_string();
+        screen.lines().any(|line| line.contains("held for ") && !line.contains("held for 0s"))
+    });
+    drop(elsewhere);
+    assert_eq!(program.status(), 0);
+    program.stdout.wait_for("my turn");
+}
+
+/// The terminal sends it to the command itself. Here the command has left the terminal, so one that comes would be ours.
+#[test]
+fn a_signal_typed_at_the_terminal_is_not_sent_to_the_command_twice() {
+    let name = fresh("typed");
+    let (mut terminal, mut program) = Terminal::start(&flock(&name, &["setsid", "sh", "-c", TRAPS]));
+    program.stdout.wait_for("ready");
+    terminal.type_in("\u{3}");
+    // The terminal sends the signal, then shows the key.
+    program.stdout.wait_for("^C");
+    program.signal(Signal::TERM);
+    program.stdout.wait_for("got ");
+    assert_eq!(program.status(), 7);
+    assert!(program.stdout.to_string().contains("got TERM"), "{}", program.stdout);
+}
+
+#[test]
+fn a_lost_lock_ends_the_command_and_has_a_status_of_its_own() {
+    let name = fresh("lost");
+    let mut program = start_shell(&name, TRAPS);
+    kill(holder(&name).expect("a holder"));
+    program.stdout.wait_for("got TERM\n");
+    assert_eq!(program.status(), 76);
+    program.stderr.wait_for("was lost");
+}
+
+#[test]
+fn a_lock_lost_in_the_command_s_last_moment_is_told_too() {
+    let name = fresh("lost_late");
+    let mut program = start_shell(&name, "echo ready; read line; exit 0");
+    kill(holder(&name).expect("a holder"));
+    program.close_input();
+    assert_eq!(program.status(), 76);
+}
+
+#[test]
+fn the_session_outlives_the_server_s_idle_timeout() {
+    let server = Server::start(server().product()).expect("a server of its own");
+    let mut flock = flock("long", &["--url", server.url(), "sleep", "3"]);
+    let mut conn = MysqlConnection::establish(server.url()).expect("a connection");
+    conn.batch_execute("SET GLOBAL wait_timeout = 2").expect("an account of its own");
+    let mut program = Program::start(&mut flock);
+    assert_eq!(program.status(), 0, "{}", program.stderr);
+}
+
+#[test]
+fn after_kill_9_the_lock_is_held_until_the_command_has_ended_too() {
+    let name = fresh("kill_9");
+    let mut program = start_shell(&name, "echo ready; read line");
+    program.signal(Signal::KILL);
+    assert_eq!(program.status(), 128 + 9);
+    assert_eq!(status(&name, &["--timeout", "300ms", "true"]), 75);
+    program.close_input();
+    assert_free_soon(&name);
+}

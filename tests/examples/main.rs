@@ -1,0 +1,10 @@
+//! The examples, as a user runs them: `TEST_SERVER=mariadb` (the default) or `TEST_SERVER=mysql`, or that of
+//! `DATABASE_URL`.
+
+mod demonstrations;
+mod flock;
+mod program;
+mod terminal;
+#[path = "../behaviour/world.rs"]
+#[expect(dead_code, reason = "not all of it is needed here")]
+mod world;
