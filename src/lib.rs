@@ -5,6 +5,7 @@
 mod error;
 mod ext;
 mod holder;
+mod job;
 mod lock;
 mod name;
 mod pool;
@@ -16,6 +17,7 @@ mod timeout;
 pub use error::NamedLockError;
 pub use ext::NamedLockExt;
 pub use holder::Holder;
+pub use job::{JobError, JobOutcome, JobState, JobStatus, SingletonJob};
 pub use lock::NamedLock;
 pub use name::{InvalidName, LockName};
 pub use pool::{

@@ -1,0 +1,130 @@
+//! Whether a job is due. No I/O: what the ledger says goes in, the answer comes out.
+
+use std::time::{Duration, SystemTime};
+
+/// What the options of a job say about the time between two runs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Policy {
+    /// From start to start.
+    pub(super) interval: Option<Duration>,
+    /// From the start of a run that never ended.
+    pub(super) abandoned_after: Duration,
+    pub(super) failed_keeps_slot: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Succeeded,
+    Failed,
+    Abandoned,
+}
+
+/// A past run, while the lock is ours.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Past {
+    /// From when on the time counts: its start, by the clock that the server had then.
+    pub(super) from: SystemTime,
+    pub(super) end: End,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Due,
+    /// `None`: never again.
+    NotDue(Option<SystemTime>),
+}
+
+impl Policy {
+    /// `last`: the last run of the job, whatever it was for. `same`: the last one for the key that is asked for, if any.
+    pub(super) fn verdict(&self, now: SystemTime, last: Option<Past>, same: Option<Past>) -> Verdict {
+        let last = self.interval.and_then(|interval| last.map(|past| self.free(now, past, Some(interval))));
+        let same = same.map(|past| self.free(now, past, None));
+        match [last, same].into_iter().flatten().collect::<Option<Vec<_>>>() {
+            None => Verdict::NotDue(None),
+            Some(times) => match times.into_iter().max().filter(|&next| next > now) {
+                Some(next) => Verdict::NotDue(Some(next)),
+                None => Verdict::Due,
+            },
+        }
+    }
+
+    /// When the slot that a run has taken is free again; `None` for never.
+    fn free(&self, now: SystemTime, past: Past, slot: Option<Duration>) -> Option<SystemTime> {
+        let wait = match past.end {
+            End::Abandoned => Some(self.abandoned_after),
+            End::Failed if !self.failed_keeps_slot => Some(Duration::ZERO),
+            End::Failed | End::Succeeded => slot,
+        };
+        // A run can't have begun in the future: the clock was set back, and by this clock it began now at the latest.
+        wait.map(|wait| past.from.min(now) + wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn hourly() -> Policy {
+        Policy { interval: Some(HOUR), ..Policy::default() }
+    }
+
+    fn past(end: End, ago: Duration) -> Option<Past> {
+        Some(Past { from: NOW - ago, end })
+    }
+
+    #[test]
+    fn a_job_that_never_ran_is_due() {
+        assert_eq!(hourly().verdict(NOW, None, None), Verdict::Due);
+    }
+
+    #[test]
+    fn an_interval_is_over_to_the_microsecond() {
+        const MICROSECOND: Duration = Duration::from_micros(1);
+        let ran = |ago| hourly().verdict(NOW, past(End::Succeeded, ago), None);
+        assert_eq!(ran(HOUR - MICROSECOND), Verdict::NotDue(Some(NOW + MICROSECOND)));
+        assert_eq!(ran(HOUR), Verdict::Due);
+    }
+
+    #[test]
+    fn a_key_that_succeeded_is_never_due_again() {
+        let ran = past(End::Succeeded, 1000 * HOUR);
+        assert_eq!(Policy::default().verdict(NOW, ran, ran), Verdict::NotDue(None));
+        assert_eq!(Policy::default().verdict(NOW, ran, None), Verdict::Due, "another key");
+    }
+
+    #[test]
+    fn with_both_options_both_must_allow_it() {
+        let (lately, long_ago) = (past(End::Succeeded, HOUR / 2), past(End::Succeeded, 2 * HOUR));
+        assert_eq!(hourly().verdict(NOW, lately, None), Verdict::NotDue(Some(NOW + HOUR / 2)), "a new key, too soon");
+        assert_eq!(hourly().verdict(NOW, long_ago, long_ago), Verdict::NotDue(None), "an old key, late enough");
+        assert_eq!(hourly().verdict(NOW, long_ago, None), Verdict::Due);
+    }
+
+    #[test]
+    fn a_failed_run_frees_its_slot_or_keeps_it() {
+        let failed = past(End::Failed, HOUR / 2);
+        let keeps = Policy { failed_keeps_slot: true, ..hourly() };
+        assert_eq!(hourly().verdict(NOW, failed, failed), Verdict::Due);
+        assert_eq!(keeps.verdict(NOW, failed, None), Verdict::NotDue(Some(NOW + HOUR / 2)));
+        assert_eq!(keeps.verdict(NOW, None, failed), Verdict::NotDue(None));
+    }
+
+    #[test]
+    fn an_abandoned_run_frees_its_slot_at_once_or_after_the_stated_time() {
+        let abandoned = past(End::Abandoned, HOUR / 2);
+        let later = Policy { abandoned_after: 2 * HOUR, ..hourly() };
+        assert_eq!(hourly().verdict(NOW, abandoned, abandoned), Verdict::Due);
+        assert_eq!(later.verdict(NOW, abandoned, None), Verdict::NotDue(Some(NOW + HOUR * 3 / 2)));
+        assert_eq!(later.verdict(NOW, None, abandoned), Verdict::NotDue(Some(NOW + HOUR * 3 / 2)));
+    }
+
+    #[test]
+    fn a_run_in_the_future_counts_as_one_of_now() {
+        let ahead = Some(Past { from: NOW + 1000 * HOUR, end: End::Succeeded });
+        assert_eq!(hourly().verdict(NOW, ahead, None), Verdict::NotDue(Some(NOW + HOUR)));
+    }
+}

@@ -1,0 +1,13 @@
+//! Work for one machine only: a lock, and a ledger of who ran it when.
+
+mod due;
+mod error;
+mod ledger;
+mod outcome;
+mod run;
+mod server_time;
+mod singleton;
+
+pub use error::JobError;
+pub use outcome::{JobOutcome, JobState, JobStatus};
+pub use singleton::SingletonJob;

@@ -1,0 +1,17 @@
+//! Singleton jobs on a real server: `TEST_SERVER=mariadb` (the default) or `TEST_SERVER=mysql`, or that of `DATABASE_URL`.
+
+mod bad_input;
+mod clock;
+mod cost;
+mod database;
+mod due;
+mod ends;
+mod lost;
+mod machine;
+mod names;
+mod processes;
+mod status;
+mod without_table;
+#[path = "../behaviour/world.rs"]
+#[allow(dead_code, reason = "these tests need less of it")]
+mod world;
