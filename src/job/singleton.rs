@@ -230,7 +230,8 @@ impl SingletonJob {
     /// `None`: it never ran. Of the options, only the key matters.
     ///
     /// Takes no lock, waits for none, and changes nothing: for a health page. Two round trips; twice as many for a run that was
-    /// abandoned. Inside a transaction it shows what that transaction sees, which may be old.
+    /// abandoned. Inside a transaction it shows what that transaction sees, which may be old. Ask the server that the job
+    /// runs on: a replica has the rows but knows of no lock, and takes each run that goes on for abandoned.
     ///
     /// ```no_run
     /// # use diesel::MysqlConnection;

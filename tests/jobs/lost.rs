@@ -1,5 +1,6 @@
 //! A lock that was lost during the work.
 
+use diesel::r2d2::Pool;
 use diesel_named_lock::{JobError, JobState, NamedLockError};
 
 use crate::{database::*, world::*};
@@ -60,4 +61,21 @@ fn a_run_that_swaps_its_connection_is_an_error_and_shows_as_abandoned() {
     assert!(matches!(outcome, Err(JobError::Lock(NamedLockError::ConnectionSwapped { .. }))), "{outcome:?}");
     assert_free_soon(job.name().as_str());
     assert_eq!(database.status(&job).state, JobState::Abandoned);
+}
+
+#[test]
+fn a_pool_replaces_the_connection_of_a_run_whose_session_is_killed() {
+    let database = Database::with_ledger();
+    let job = job("pooled").at_most_every(HOUR);
+    let pool = Pool::builder().max_size(1).connection_timeout(SOON).build(Manager::new(database.url())).unwrap();
+    let outcome = job.run(&mut pool.get().unwrap(), |conn| {
+        let own = id(conn);
+        kill(own);
+        wait_until("the killed session to be gone", || !is_alive(own));
+        Ok::<_, JobError>(())
+    });
+    assert!(matches!(outcome, Err(JobError::Lock(NamedLockError::Lost { .. }))), "{outcome:?}");
+    assert_sound(&pool, job.name().as_str());
+    let again = job.run(&mut pool.get().unwrap(), |_| Ok::<_, JobError>(()));
+    assert_eq!(again.unwrap(), RAN);
 }

@@ -1,6 +1,6 @@
 //! A job and a key are their bytes.
 
-use diesel_named_lock::{LockName, SingletonJob};
+use diesel_named_lock::{JobOutcome, LockName, SingletonJob};
 
 use crate::{database::*, world::*};
 
@@ -47,6 +47,6 @@ fn the_lock_of_a_job_has_its_name() {
     let (database, job) = (Database::with_ledger(), job("lock").at_most_every(HOUR));
     let elsewhere = hold_elsewhere(job.name().as_str());
     let outcome = run(&job, &mut database.connect()).unwrap();
-    let diesel_named_lock::JobOutcome::Busy(Some(holder)) = outcome else { panic!("{outcome:?}") };
+    let JobOutcome::Busy(Some(holder)) = outcome else { panic!("{outcome:?}") };
     assert_eq!(holder.connection_id, elsewhere.id);
 }
