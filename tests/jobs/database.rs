@@ -85,7 +85,7 @@ pub fn abandon(job: &SingletonJob, database: &Database) {
         Ok::<_, JobError>(())
     });
     assert!(lost.is_err(), "{lost:?}");
-    assert_free_soon(job.name().as_str());
+    wait_until("the lock to be free", || holder(job.name().as_str()).is_none());
     assert_eq!(database.status(job).state, JobState::Abandoned);
 }
 

@@ -71,7 +71,7 @@ fn a_panic_is_recorded_as_a_failure_and_goes_on() {
     }));
     assert_eq!(panic.unwrap_err().downcast_ref::<String>().map(String::as_str), Some("out of paper"));
     assert_eq!(recorded_error(&database, &job), "panicked: out of paper");
-    assert_free(job.name().as_str());
+    assert_eq!(holder(job.name().as_str()), None);
     assert_eq!(run(&job, &mut conn).unwrap(), RAN, "on the same connection");
 }
 
