@@ -8,7 +8,7 @@ CREATE TABLE named_lock_ledger (
     job_key VARBINARY(255) NOT NULL COMMENT 'UTF-8: what the run was for; empty for the last run of the job, whatever it was for',
     runs BIGINT UNSIGNED NOT NULL COMMENT 'so many were begun, this one included',
     started_at DATETIME(6) NOT NULL,
-    counts_from DATETIME(6) NOT NULL COMMENT 'the interval counts from here: the start, unless the clock was set back after it',
+    counts_from DATETIME(6) NOT NULL COMMENT 'the start, or when the clock was seen to be set back behind it: then, the interval counts from here',
     ended_at DATETIME(6) NULL COMMENT 'NULL while it runs, and for ever if its process or its session was killed',
     error VARCHAR(1000) CHARACTER SET utf8mb4 NULL COMMENT 'NULL where it succeeded, or has not ended',
     host VARCHAR(255) CHARACTER SET utf8mb4 NOT NULL,

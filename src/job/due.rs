@@ -23,8 +23,10 @@ pub(super) enum End {
 /// A past run, while the lock is ours.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Past {
-    /// From when on the time counts: its start, by the clock that the server had then.
-    pub(super) from: SystemTime,
+    /// By the clock that the server had then.
+    pub(super) started: SystemTime,
+    /// The same; or, where the clock has been set back since, when a later attempt first saw that.
+    pub(super) counts_from: SystemTime,
     pub(super) end: End,
 }
 
@@ -56,8 +58,12 @@ impl Policy {
             End::Failed if !self.failed_keeps_slot => Some(Duration::ZERO),
             End::Failed | End::Succeeded => slot,
         };
-        // A run can't have begun in the future: the clock was set back, and by this clock it began now at the latest.
-        wait.map(|wait| past.from.min(now) + wait)
+        wait.map(|wait| {
+            // A run can't have begun in the future: the clock was set back, and by this clock it began now at the latest. But
+            // if the clock is put right again, before the time is over, its start is what counts.
+            let set_back = past.counts_from.min(now) + wait;
+            if now < past.started && set_back < past.started { set_back } else { past.started + wait }
+        })
     }
 }
 
@@ -73,7 +79,7 @@ mod tests {
     }
 
     fn past(end: End, ago: Duration) -> Option<Past> {
-        Some(Past { from: NOW - ago, end })
+        Some(Past { started: NOW - ago, counts_from: NOW - ago, end })
     }
 
     #[test]
@@ -123,8 +129,58 @@ mod tests {
     }
 
     #[test]
-    fn a_run_in_the_future_counts_as_one_of_now() {
-        let ahead = Some(Past { from: NOW + 1000 * HOUR, end: End::Succeeded });
-        assert_eq!(hourly().verdict(NOW, ahead, None), Verdict::NotDue(Some(NOW + HOUR)));
+    fn a_run_far_in_the_future_counts_as_one_of_when_it_was_first_seen() {
+        let seen = |counts_from| {
+            let ahead = Some(Past { started: NOW + 1000 * HOUR, counts_from, end: End::Succeeded });
+            hourly().verdict(NOW, ahead, None)
+        };
+        assert_eq!(seen(NOW + 1000 * HOUR), Verdict::NotDue(Some(NOW + HOUR)), "now");
+        assert_eq!(seen(NOW + HOUR / 4), Verdict::NotDue(Some(NOW + HOUR)), "before the clock was set back again");
+        assert_eq!(seen(NOW - HOUR / 4), Verdict::NotDue(Some(NOW + HOUR * 3 / 4)));
+        assert_eq!(seen(NOW - HOUR), Verdict::Due);
+    }
+
+    #[test]
+    fn a_run_that_seemed_to_be_in_the_future_counts_from_its_start_once_the_clock_is_right() {
+        let verdict = |started: SystemTime| {
+            hourly().verdict(NOW, Some(Past { started, counts_from: NOW - HOUR * 3, end: End::Succeeded }), None)
+        };
+        assert_eq!(verdict(NOW - HOUR / 4), Verdict::NotDue(Some(NOW + HOUR * 3 / 4)));
+        assert_eq!(verdict(NOW - HOUR), Verdict::Due);
+    }
+
+    #[test]
+    fn a_run_that_seems_to_be_soon_counts_from_its_start() {
+        let started = NOW + HOUR / 4;
+        let soon = Some(Past { started, counts_from: NOW, end: End::Succeeded });
+        assert_eq!(hourly().verdict(NOW, soon, None), Verdict::NotDue(Some(started + HOUR)));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+        /// Steps of so many minutes, after each of which the clock may be set back and an attempt is made.
+        #[test]
+        fn whenever_the_clock_is_set_back_runs_are_an_interval_apart_and_not_much_more_than_two(
+            steps in proptest::collection::vec((1..40_u32, proptest::prop_oneof![8 => 0..1_u32, 1 => 1..300_u32]), 1..100)
+        ) {
+            const MINUTE: Duration = Duration::from_secs(60);
+            let (mut clock, mut past) = (NOW, None::<Past>);
+            // In real time: since the last run, and since the last run or setting of the clock.
+            let (mut since_run, mut undisturbed) = (HOUR, Duration::ZERO);
+            for (minutes, back) in steps {
+                clock = clock + MINUTE * minutes - MINUTE * back;
+                since_run += MINUTE * minutes;
+                undisturbed = if back > 0 { Duration::ZERO } else { undisturbed + MINUTE * minutes };
+                if hourly().verdict(clock, past, None) == Verdict::Due {
+                    assert!(since_run >= HOUR, "the next run after {since_run:?}");
+                    past = Some(Past { started: clock, counts_from: clock, end: End::Succeeded });
+                    (since_run, undisturbed) = (Duration::ZERO, Duration::ZERO);
+                } else if let Some(past) = &mut past {
+                    past.counts_from = past.counts_from.min(clock);
+                }
+                assert!(undisturbed < 2 * HOUR + MINUTE * 40, "no run for {undisturbed:?}");
+            }
+        }
     }
 }

@@ -84,7 +84,7 @@ fn past(entry: &Entry) -> Past {
         (Some(_), None) => End::Succeeded,
         (Some(_), Some(_)) => End::Failed,
     };
-    Past { from: entry.counts_from.0, end }
+    Past { started: entry.started.0, counts_from: entry.counts_from.0, end }
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -63,9 +63,10 @@ use crate::{LockName, MysqlSession, NamedLock, NamedLockError, Section};
 /// # Clocks
 ///
 /// All times are the server's, in UTC, to the microsecond; clocks and time zones of machines and sessions don't matter. Where
-/// the server's clock was set back, so that the last run seems to begin in the future, a whole interval must pass from
-/// when that is first seen: never two runs in one interval, and a clock that was years ahead delays a job by one interval, not
-/// by years. A clock that jumps ahead ends the interval early: nothing can tell.
+/// the server's clock was set back, so that the last run seems to begin in the future, a whole interval must pass from when
+/// an attempt first sees that, and where the clock is put right meanwhile, from the run's start: never two runs in one
+/// interval. So a clock that was years ahead delays a job by an interval or two, and not by years. A clock that jumps ahead
+/// ends an interval early: nothing can tell.
 ///
 /// # What it does not promise
 ///

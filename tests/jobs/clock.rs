@@ -14,13 +14,27 @@ fn after_the_clock_is_set_back_a_whole_interval_must_pass() {
     set_clock(&mut conn, HOUR * 10);
     assert_eq!(run(&job, &mut conn).unwrap(), RAN);
 
-    // Set back by half an interval, then seen again and again.
-    let seen = set_clock(&mut conn, HOUR * 10 - HOUR / 2);
+    // Set back by three hours, then seen again and again.
+    let seen = set_clock(&mut conn, HOUR * 7);
     for ahead in [Duration::ZERO, HOUR / 2, HOUR - Duration::from_micros(1)] {
-        set_clock(&mut conn, HOUR * 10 - HOUR / 2 + ahead);
+        set_clock(&mut conn, HOUR * 7 + ahead);
         assert_eq!(run(&job, &mut conn).unwrap(), not_before(seen + HOUR), "{ahead:?} after it was set back");
     }
+    set_clock(&mut conn, HOUR * 8);
+    assert_eq!(run(&job, &mut conn).unwrap(), RAN);
+}
+
+#[test]
+fn after_a_clock_was_set_back_and_put_right_the_interval_is_that_of_the_run() {
+    let database = Database::with_ledger();
+    let (mut conn, job) = (database.connect(), job("right").at_most_every(HOUR));
+    let start = set_clock(&mut conn, HOUR * 10);
+    assert_eq!(run(&job, &mut conn).unwrap(), RAN);
+    let seen = set_clock(&mut conn, HOUR * 7);
+    assert_eq!(run(&job, &mut conn).unwrap(), not_before(seen + HOUR));
     set_clock(&mut conn, HOUR * 10 + HOUR / 2);
+    assert_eq!(run(&job, &mut conn).unwrap(), not_before(start + HOUR));
+    set_clock(&mut conn, HOUR * 11);
     assert_eq!(run(&job, &mut conn).unwrap(), RAN);
 }
 

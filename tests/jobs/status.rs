@@ -49,8 +49,9 @@ fn a_run_that_succeeds_after_one_that_failed_has_no_error() {
     let database = Database::with_ledger();
     let (mut conn, job) = (database.connect(), job("recovers").at_most_every(HOUR));
     fail(&job, &mut conn);
-    let inside = job.run(&mut conn, |_| Ok::<_, JobError>(database.status(&job).state));
-    assert_eq!(inside.unwrap(), JobOutcome::Ran(JobState::Running));
+    let errors = "SELECT COUNT(error) AS number FROM named_lock_ledger";
+    let inside = job.run(&mut conn, |conn| Ok::<_, JobError>((database.status(&job).state, number(conn, errors))));
+    assert_eq!(inside.unwrap(), JobOutcome::Ran((JobState::Running, Some(0))));
     let status = database.status(&job);
     assert!(matches!(status.state, JobState::Succeeded { .. }), "{status:?}");
     assert_eq!(status.runs, 2);
