@@ -7,11 +7,15 @@ mod ext;
 mod holder;
 mod job;
 mod lock;
+#[cfg(feature = "migrations")]
+pub mod migration;
 mod name;
 mod pool;
 mod section;
 mod server;
 mod session;
+#[cfg(feature = "migrations")]
+mod table;
 mod timeout;
 
 pub use error::NamedLockError;
@@ -19,6 +23,8 @@ pub use ext::NamedLockExt;
 pub use holder::Holder;
 pub use job::{JobError, JobOutcome, JobState, JobStatus, SingletonJob};
 pub use lock::NamedLock;
+#[cfg(feature = "migrations")]
+pub use migration::{MIGRATIONS, MigrationExt};
 pub use name::{InvalidName, LockName};
 pub use pool::{
     HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NamedLockPool, NamedLockPoolBuilder, NopLockEventHandler,

@@ -1,0 +1,230 @@
+//! Diesel's migrations, one process at a time. Needs feature `migrations`.
+//!
+//! `diesel_migrations` locks nothing: of several processes that start together on an empty database, one migrates and the
+//! others fail ("table already exists"). [`MigrationExt`] puts what its harness does under a named lock; what is
+//! pending is found out inside the lock, so that whoever comes second finds nothing to do:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use diesel::{prelude::*, r2d2::{ConnectionManager, Pool}};
+//! use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+//! use diesel_named_lock::MigrationExt;
+//!
+//! const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let pool = Pool::new(ConnectionManager::<MysqlConnection>::new("mysql://app@127.0.0.1/shop"))?;
+//!     for version in pool.get()?.run_pending_migrations_locked(MIGRATIONS, Duration::from_secs(60))? {
+//!         println!("this process ran {version}");
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # A lock, or a harness, of your own
+//!
+//! The functions of this module do the same on any [`MigrationHarness`], and lock nothing: for use inside a section. With
+//! the lock that `MigrationExt` takes, and a harness that prints:
+//!
+//! ```no_run
+//! # use diesel::MysqlConnection;
+//! # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+//! use diesel_migrations::HarnessWithOutput;
+//! use diesel_named_lock::migration::{self, MigrationError};
+//!
+//! # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+//! # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
+//! migration::database_lock(conn)?.run(conn, |conn| {
+//!     migration::run_pending(&mut HarnessWithOutput::write_to_stdout(conn), MIGRATIONS)
+//! })?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! For another name, put `NamedLock::new("shop:schema")?` in place of `database_lock(conn)?`.
+//!
+//! # Two sets of migrations
+//!
+//! Yours and [`MIGRATIONS`] are both recorded in Diesel's table `__diesel_schema_migrations`. Their
+//! versions never meet: those of this crate end in `namedlock`, which no date does. Run one set after the other:
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # use diesel::MysqlConnection;
+//! # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+//! # use diesel_named_lock::{MigrationExt, migration::MigrationError};
+//! # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+//! # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
+//! conn.run_pending_migrations_locked(diesel_named_lock::MIGRATIONS, Duration::from_secs(60))?;
+//! conn.run_pending_migrations_locked(MIGRATIONS, Duration::from_secs(60))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! To revert, Diesel has to know every version that is applied. Give it both sets as one (or copy the SQL of this crate
+//! into your own set, instead of all this):
+//!
+//! ```
+//! # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+//! use diesel::{migration::{self, Migration, MigrationSource}, mysql::Mysql};
+//!
+//! # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+//! struct AllMigrations;
+//!
+//! impl MigrationSource<Mysql> for AllMigrations {
+//!     fn migrations(&self) -> migration::Result<Vec<Box<dyn Migration<Mysql>>>> {
+//!         let mut all = diesel_named_lock::MIGRATIONS.migrations()?;
+//!         all.extend(MIGRATIONS.migrations()?);
+//!         Ok(all)
+//!     }
+//! }
+//! ```
+//!
+//! # What it does not promise
+//!
+//! * **A migration is not atomic.** MySQL commits each `CREATE`, `ALTER` and `DROP` by itself (MySQL manual, "Statements
+//!   That Cause an Implicit Commit"). Where one fails, or its session dies half-way, a part of it stays;
+//!   [`MigrationError::Failed`] tells at which version, in this process and in each that comes after.
+//! * **A killed process may leave a migration that is done and not recorded.** Diesel sends `up.sql` as one batch, and MariaDB
+//!   works through the whole of it, also when nobody is left to hear the answer (our test
+//!   `where_one_is_killed_in_the_middle_of_a_migration_the_others_tell_the_version`). The lock is held until the server has
+//!   ended that session, so the next process does not get in between. SQL that can be run twice (`CREATE TABLE IF NOT
+//!   EXISTS`) is then taken over by the next process without anybody's help.
+//! * **Only those who take the lock are kept out.** `diesel migration run` does not.
+//! * **A revert is not idempotent.** Several processes that call `revert_last_migration_locked` revert one each.
+
+mod error;
+mod steps;
+
+use std::time::Duration;
+
+use diesel::{
+    RunQueryDsl,
+    migration::{MigrationSource, MigrationVersion},
+    mysql::Mysql,
+    select,
+};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+pub use self::{
+    error::{MigrationError, Step},
+    steps::{redo_last, revert_all, revert_last, run_pending},
+};
+use crate::{LockName, MysqlSession, NamedLock, table::database};
+
+/// The tables that this crate ships, for fencing tokens.
+///
+/// The SQL is in the folder `migrations/` of this crate, to copy where you would rather have it among your own.
+/// [`migration`](self) shows how to run both sets.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use diesel::MysqlConnection;
+/// # use diesel_named_lock::{MigrationExt, migration::MigrationError};
+/// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
+/// conn.run_pending_migrations_locked(diesel_named_lock::MIGRATIONS, Duration::from_secs(60))?;
+/// # Ok(())
+/// # }
+/// ```
+pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+
+type Version = MigrationVersion<'static>;
+
+/// Diesel's migrations under the [lock of the database](database_lock): on plain and pooled connections, and on any other
+/// that is a [`MigrationHarness`].
+///
+/// Each method waits for the lock for at most `timeout` (how long a migration may run is not limited), then finds out what
+/// there is to do. The example is in the documentation of [the module](self).
+pub trait MigrationExt: MysqlSession + MigrationHarness<Mysql> {
+    /// Runs what is pending, oldest first, and returns the versions that this call ran: none, where another process
+    /// was faster.
+    ///
+    /// # Errors
+    ///
+    /// Any [`MigrationError`].
+    fn run_pending_migrations_locked<S>(&mut self, source: S, timeout: Duration) -> Result<Vec<Version>, MigrationError>
+    where
+        S: MigrationSource<Mysql>,
+    {
+        locked(self, timeout, |conn| run_pending(conn, source))
+    }
+
+    /// Reverts the last migration that was applied, and returns its version.
+    ///
+    /// # Errors
+    ///
+    /// As for [`revert_last`]; [`MigrationError::Lock`] and [`MigrationError::Lost`].
+    fn revert_last_migration_locked<S>(&mut self, source: S, timeout: Duration) -> Result<Version, MigrationError>
+    where
+        S: MigrationSource<Mysql>,
+    {
+        locked(self, timeout, |conn| Ok([revert_last(conn, source)?])).map(|[version]| version)
+    }
+
+    /// Reverts all migrations, newest first, and returns the versions that this call reverted.
+    ///
+    /// # Errors
+    ///
+    /// As for [`revert_all`]; [`MigrationError::Lock`] and [`MigrationError::Lost`].
+    fn revert_all_migrations_locked<S>(&mut self, source: S, timeout: Duration) -> Result<Vec<Version>, MigrationError>
+    where
+        S: MigrationSource<Mysql>,
+    {
+        locked(self, timeout, |conn| revert_all(conn, source))
+    }
+
+    /// Reverts the last migration that was applied, runs it again, and returns its version. Nobody runs anything in between.
+    ///
+    /// # Errors
+    ///
+    /// As for [`redo_last`]; [`MigrationError::Lock`] and [`MigrationError::Lost`].
+    fn redo_last_migration_locked<S>(&mut self, source: S, timeout: Duration) -> Result<Version, MigrationError>
+    where
+        S: MigrationSource<Mysql>,
+    {
+        locked(self, timeout, |conn| Ok([redo_last(conn, source)?])).map(|[version]| version)
+    }
+}
+
+impl<C: MysqlSession + MigrationHarness<Mysql>> MigrationExt for C {}
+
+fn locked<C, T>(
+    conn: &mut C,
+    timeout: Duration,
+    work: impl FnOnce(&mut C) -> Result<T, MigrationError>,
+) -> Result<T, MigrationError>
+where
+    C: MysqlSession,
+    T: Into<Vec<Version>>,
+{
+    let section = database_lock(conn)?.timeout(timeout).section(conn, work)?;
+    match (section.value, section.lost) {
+        (Ok(done), Some(source)) => Err(MigrationError::Lost { done: done.into(), source }),
+        (value, _) => value,
+    }
+}
+
+/// The lock that [`MigrationExt`] takes: one for each database of a server, so that applications on different databases don't
+/// wait for each other. Asks the server for the name of the current one.
+///
+/// Letter case does not count: `Shop` and `shop`, which on some systems are one database, share it.
+///
+/// ```no_run
+/// # use diesel::MysqlConnection;
+/// # use diesel_named_lock::migration::{self, MigrationError};
+/// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
+/// // In database `shop`: diesel-migrations:shop#2fbd3c597539c6aae67fc62ae8f724b2
+/// println!("{}", migration::database_lock(conn)?.names()[0]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// [`MigrationError::NoDatabase`]; [`MigrationError::Unplanned`] where the server can't be asked.
+pub fn database_lock<C: MysqlSession>(conn: &mut C) -> Result<NamedLock, MigrationError> {
+    let database: Option<String> = select(database()).get_result(conn).map_err(MigrationError::unplanned)?;
+    let database = database.ok_or(MigrationError::NoDatabase)?.to_lowercase();
+    Ok(NamedLock::new(LockName::hashed(&format!("diesel-migrations:{database}")))?)
+}

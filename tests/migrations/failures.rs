@@ -1,0 +1,111 @@
+//! Migrations that fail, and what is told of them.
+
+use std::thread;
+
+use diesel::{connection::SimpleConnection, prelude::*};
+use diesel_named_lock::{
+    MigrationExt, NamedLockError,
+    migration::{MigrationError, Step},
+};
+
+use crate::{stage::*, world::*};
+
+trials![
+    a_migration_that_fails_is_told_with_its_version_and_what_was_done_before,
+    a_session_killed_in_the_middle_is_told_with_the_version_at_which_it_stood,
+    a_lock_lost_under_the_migrations_is_told_with_what_they_did,
+    a_connection_without_a_database_is_refused,
+    an_open_transaction_is_refused_and_nothing_is_run,
+    a_broken_connection_is_told_and_nothing_is_run,
+];
+
+fn a_migration_that_fails_is_told_with_its_version_and_what_was_done_before() {
+    let database = database();
+    let migrations = migrations(&[
+        ("1_one", "CREATE TABLE one (id INT)", ""),
+        ("2_two", "CREATE TABLE half (id INT); CREATE TABLE one (id INT)", ""),
+        ("3_three", "CREATE TABLE three (id INT)", ""),
+    ]);
+    let mut conn = database.connect();
+    // Then every later run stops there: the half is still in place.
+    for before in [&["1"][..], &[]] {
+        let error = conn.run_pending_migrations_locked(source(&migrations), SOON).unwrap_err();
+        let message = error.to_string();
+        assert!(message.starts_with("migration 2_two failed to run (version 2; done before it: "), "{message}");
+        let MigrationError::Failed { step, version, name, done, .. } = error else { panic!("{message}") };
+        assert_eq!((step, version.to_string().as_str(), name.as_str()), (Step::Run, "2", "2_two"));
+        assert_eq!(texts(done), before);
+        assert_free(&lock_name(&database));
+    }
+    assert_eq!(applied(&database), ["1"]);
+    assert!(database.has_table("half") && !database.has_table("three"));
+}
+
+fn a_session_killed_in_the_middle_is_told_with_the_version_at_which_it_stood() {
+    let database = database();
+    let gate = fresh("gate");
+    let _keeper = hold_elsewhere(&gate);
+    let stuck = format!("CREATE TABLE half (id INT); DO GET_LOCK('{gate}', 60)");
+    let migrations = migrations(&[("1_one", "CREATE TABLE one (id INT)", ""), ("2_two", &stuck, "")]);
+    let pool = database.pool_of_one();
+    let mut conn = pool.get().unwrap();
+    let own = id(&mut conn);
+    let outcome = thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_until_waiting(own);
+            kill(own);
+        });
+        conn.run_pending_migrations_locked(source(&migrations), SOON)
+    });
+    match outcome {
+        Err(MigrationError::Failed { version, done, .. }) => {
+            assert_eq!((version.to_string().as_str(), texts(done)), ("2", vec!["1".to_owned()]));
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(conn);
+    assert_free_soon(&lock_name(&database));
+    assert_sound(&pool, &lock_name(&database));
+}
+
+fn a_lock_lost_under_the_migrations_is_told_with_what_they_did() {
+    let database = database();
+    let careless = migrations(&[("1_one", "CREATE TABLE one (id INT)", ""), ("2_two", "DO RELEASE_ALL_LOCKS()", "")]);
+    match database.connect().run_pending_migrations_locked(source(&careless), SOON) {
+        Err(MigrationError::Lost { done, source: NamedLockError::Lost { .. }, .. }) => {
+            assert_eq!(texts(done), ["1", "2"])
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn a_connection_without_a_database_is_refused() {
+    let (mut conn, gone) = (connect(), fresh("gone"));
+    conn.batch_execute(&format!("CREATE DATABASE {gone}; USE {gone}; DROP DATABASE {gone}")).unwrap();
+    let error = conn.run_pending_migrations_locked(source(&three_tables()), SOON).unwrap_err();
+    assert!(matches!(error, MigrationError::NoDatabase), "{error:?}");
+    conn.batch_execute("DO 0").unwrap();
+}
+
+fn an_open_transaction_is_refused_and_nothing_is_run() {
+    let database = database();
+    let mut conn = database.connect();
+    conn.transaction(|conn| {
+        let error = conn.run_pending_migrations_locked(source(&three_tables()), SOON).unwrap_err();
+        assert!(matches!(error, MigrationError::Lock(NamedLockError::OpenTransaction { .. })), "{error:?}");
+        QueryResult::Ok(())
+    })
+    .unwrap();
+    assert!(!database.has_table("one"));
+}
+
+fn a_broken_connection_is_told_and_nothing_is_run() {
+    let database = database();
+    let mut conn = database.connect();
+    let own = id(&mut conn);
+    kill(own);
+    wait_until("the session to end", || !is_alive(own));
+    let error = conn.run_pending_migrations_locked(source(&three_tables()), SOON).unwrap_err();
+    assert!(matches!(error, MigrationError::Unplanned { .. }), "{error:?}");
+    assert!(!database.has_table("one"));
+}
