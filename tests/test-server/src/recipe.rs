@@ -13,6 +13,13 @@ pub(crate) struct Recipe {
     pub(crate) serve: CommandLine,
 }
 
+impl Recipe {
+    /// For a data folder that is filled already.
+    pub(crate) fn without_init(self) -> Recipe {
+        Recipe { init: vec!["true".into()], ..self }
+    }
+}
+
 /// What is the same for every product.
 pub(crate) struct Setting<'a> {
     pub(crate) folder: &'a Folder,

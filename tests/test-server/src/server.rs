@@ -8,7 +8,7 @@ use diesel::sql_types::Text;
 use crate::folder::Folder;
 use crate::keeper::Keeper;
 use crate::product::Product;
-use crate::recipe::Setting;
+use crate::recipe::{Recipe, Setting};
 use crate::{mariadb, mysql};
 
 /// A server is up in a second; on a slow and busy machine, in some more.
@@ -30,7 +30,10 @@ pub struct Server {
 
 struct Private {
     pid: u32,
-    keeper: Keeper,
+    /// One for each start, the newest first: it ends the server, before the others are dropped.
+    keepers: Vec<Keeper>,
+    folder: Folder,
+    again: Recipe,
 }
 
 impl Server {
@@ -59,18 +62,17 @@ impl Server {
                 Product::MariaDb => mariadb::recipe(&setting),
                 Product::MySql => mysql::recipe(&setting),
             })
-            .and_then(|recipe| Keeper::start(&folder, &recipe));
-        let keeper = prepared.inspect_err(|_| drop(fs::remove_dir_all(folder.path())))?;
+            .and_then(|recipe| Ok((Keeper::start(&folder, &recipe)?, recipe.without_init())));
+        let (keeper, again) = prepared.inspect_err(|_| drop(fs::remove_dir_all(folder.path())))?;
 
         let url = format!("mysql://root@localhost/test?unix_socket={}", setting.socket());
-        let up = keeper.server_pid().and_then(|pid| Ok((pid, version_once_up(&url, &keeper)?)));
-        let (pid, version) = up.map_err(|error| with_log(product, error, &folder))?;
+        let (pid, version) = once_up(product, &url, &keeper, &folder)?;
         Ok(Server {
             url,
             tcp_url: format!("mysql://root@127.0.0.1:{port}/test"),
             product,
             version,
-            private: Some(Private { pid, keeper }),
+            private: Some(Private { pid, keepers: vec![keeper], folder, again }),
         })
     }
 
@@ -117,7 +119,26 @@ impl Server {
 
     /// Waits until a private server has ended by itself or by a signal; `false` if it is still alive after this time.
     pub fn ends_within(&self, limit: Duration) -> bool {
-        self.private.as_ref().is_some_and(|private| private.keeper.server_ends_within(limit))
+        self.private.as_ref().is_some_and(|private| private.keepers[0].server_ends_within(limit))
+    }
+
+    /// Starts a private server that has ended once more, on the data that it left. Its addresses stay the same.
+    ///
+    /// # Errors
+    ///
+    /// When it doesn't start; the end of the server's own log tells why.
+    ///
+    /// # Panics
+    ///
+    /// When it is not a private server.
+    pub fn start_again(&mut self) -> io::Result<()> {
+        let private = self.private.as_mut().expect("a private server");
+        // Of a server that was killed. MySQL takes its process for alive, until the keeper waits for it.
+        let _ = fs::remove_file(private.folder.path().join("socket.lock"));
+        let keeper = Keeper::start(&private.folder, &private.again)?;
+        (private.pid, _) = once_up(self.product, &self.url, &keeper, &private.folder)?;
+        private.keepers.insert(0, keeper);
+        Ok(())
     }
 }
 
@@ -127,6 +148,12 @@ fn free_port() -> io::Result<u16> {
 
 fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+/// The server's process id and version.
+fn once_up(product: Product, url: &str, keeper: &Keeper, folder: &Folder) -> io::Result<(u32, String)> {
+    let up = keeper.server_pid().and_then(|pid| Ok((pid, version_once_up(url, keeper)?)));
+    up.map_err(|error| with_log(product, error, folder))
 }
 
 /// Asks until the server answers or there is no hope that it will.

@@ -11,6 +11,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use std::{env, fs, panic};
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use process::{Helper, await_that, is_alive, signal};
@@ -107,6 +108,24 @@ fn a_killed_server_is_seen_to_end() {
     assert!(folder.exists(), "the folder is there as long as the `Server`");
     drop(server);
     assert!(!folder.exists());
+}
+
+#[test]
+fn a_killed_server_starts_again_on_its_data_and_is_dropped_as_any() {
+    let mut server = start();
+    let (url, folder) = (server.url().to_owned(), folder_in(server.url()));
+    MysqlConnection::establish(&url).unwrap().batch_execute("CREATE TABLE kept AS SELECT 'kept' AS word").unwrap();
+    for _ in 0..2 {
+        signal("KILL", server.pid().unwrap());
+        assert!(server.ends_within(LIMIT));
+        server.start_again().unwrap();
+        assert!(!server.ends_within(Duration::ZERO));
+        assert_eq!(ask(server.url(), "(SELECT word FROM kept)"), "kept");
+    }
+    assert_eq!(server.url(), url);
+    let pid = server.pid().unwrap();
+    drop(server);
+    assert!(!is_alive(pid) && !folder.exists());
 }
 
 #[test]
