@@ -4,6 +4,7 @@
 
 mod error;
 mod ext;
+pub mod fence;
 mod holder;
 mod job;
 mod lock;
@@ -14,12 +15,12 @@ mod pool;
 mod section;
 mod server;
 mod session;
-#[cfg(feature = "migrations")]
 mod table;
 mod timeout;
 
 pub use error::NamedLockError;
 pub use ext::NamedLockExt;
+pub use fence::{FenceExt, FencingToken};
 pub use holder::Holder;
 pub use job::{JobError, JobOutcome, JobState, JobStatus, SingletonJob};
 pub use lock::NamedLock;

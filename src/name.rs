@@ -193,7 +193,7 @@ pub(crate) fn in_locking_order(mut names: Vec<LockName>) -> Result<Vec<LockName>
 }
 
 /// The same for all names that MySQL takes for one, which it folds character by character.
-fn folded(name: &LockName) -> String {
+pub(crate) fn folded(name: &LockName) -> String {
     // Of the characters that a name may have, only `İ` becomes two, of which MySQL keeps the first.
     name.as_str().chars().filter_map(|c| c.to_lowercase().next()).collect()
 }
