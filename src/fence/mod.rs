@@ -55,7 +55,7 @@
 //! * **Tokens of different databases can't be compared.** A lock is the server's, a table is the database's: all who share
 //!   the lock must have the same current database.
 //! * **Tokens are as durable as the server's commits.** They outlast a crash of the server (our test
-//!   `tokens_go_on_where_they_were_after_a_crash_of_the_server`), but with `innodb_flush_log_at_trx_commit` other than 1 not
+//!   `tokens_go_on_where_they_were_after_a_crash_and_a_restart_of_the_server`), but with `innodb_flush_log_at_trx_commit` other than 1 not
 //!   a power failure (MySQL manual, "InnoDB Startup Options"), and not a replica that takes over without the last
 //!   commits, an old backup, or a table dropped and made again. Where that has happened, raise them before anybody locks:
 //!   `UPDATE named_lock_fences SET token = token + 1000000`.
@@ -116,8 +116,8 @@ impl fmt::Display for FencingToken {
 pub trait FenceExt: MysqlSession {
     /// Like [`with_named_lock`](crate::NamedLockExt::with_named_lock), with a [`FencingToken`] for the work.
     ///
-    /// The token is committed before the work begins: it is spent, even if the work fails, panics, or rolls back. Two round
-    /// trips and a commit more than a plain section.
+    /// The token is committed before the work begins: it is spent, even if the work fails, panics, or rolls back. That is two
+    /// statements more than a plain section: three round trips, since Diesel keeps no such `INSERT` prepared, and a commit.
     ///
     /// `timeout` is for the lock only. A transaction that has called [`check`] for this lock holds the token up until it
     /// ends, for at most `innodb_lock_wait_timeout`. So never call this from within one: on its own connection it is an

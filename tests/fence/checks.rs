@@ -94,9 +94,9 @@ fn between_a_check_and_the_commit_no_newer_token_is_given_out() {
     let (mut next, mut writer) = (database.connect(), database.connect());
     next.batch_execute("CREATE TABLE reports (id INT)").unwrap();
     let (token, next_id) = (token(&mut next, &name), id(&mut next));
+    // It is a short statement: to be met in it, it has to wait.
     let waits = format!(
-        "SELECT COUNT(*) AS number FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = {next_id}
-                         AND trx_state = 'LOCK WAIT'"
+        "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST WHERE ID = {next_id} AND INFO LIKE 'INSERT%'"
     );
     thread::scope(|scope| {
         let written: Result<_, FenceError> = writer.transaction(|writer| {

@@ -7,7 +7,7 @@ use test_server::{Product, Server};
 
 use crate::{stage::*, world::SOON};
 
-trials![tokens_go_on_where_they_were_after_a_crash_of_the_server, tokens_go_on_where_they_were_after_a_restart];
+trials![tokens_go_on_where_they_were_after_a_crash_and_a_restart_of_the_server];
 
 /// A server of its own, for it is hurt.
 fn server_with_fences() -> Server {
@@ -26,7 +26,7 @@ fn kill(server: &Server) {
     assert!(server.ends_within(SOON), "the server outlived SIGKILL");
 }
 
-fn tokens_go_on_where_they_were_after_a_crash_of_the_server() {
+fn tokens_go_on_where_they_were_after_a_crash_and_a_restart_of_the_server() {
     let mut server = server_with_fences();
     assert_eq!(tokens(&mut connect(&server), &["stock", "stock"]), [1, 2]);
     // At once after a token was given out, at the beginning of the work.
@@ -38,16 +38,10 @@ fn tokens_go_on_where_they_were_after_a_crash_of_the_server() {
     assert!(matches!(late, Err(FenceError::Lock(NamedLockError::Lost { .. }))), "{late:?}");
     server.start_again().expect("the server");
     assert_eq!(token(&mut connect(&server), "stock"), 4);
-}
 
-fn tokens_go_on_where_they_were_after_a_restart() {
-    let mut server = server_with_fences();
-    let mut conn = connect(&server);
-    assert_eq!(tokens(&mut conn, &["stock", "stock"]), [1, 2]);
-    // The server may be gone before it has answered.
-    let _ = conn.batch_execute("SHUTDOWN");
-    drop(conn);
+    // And an orderly end: the server may be gone before it has answered.
+    let _ = connect(&server).batch_execute("SHUTDOWN");
     assert!(server.ends_within(SOON), "the server does not end");
     server.start_again().expect("the server");
-    assert_eq!(token(&mut connect(&server), "stock"), 3);
+    assert_eq!(token(&mut connect(&server), "stock"), 5);
 }

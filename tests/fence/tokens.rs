@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_query, sql_types::Text};
 use diesel_named_lock::{FenceExt, NamedLockError, fence::FenceError};
 
 use crate::{stage::*, world::*};
@@ -18,6 +18,7 @@ trials![
     a_token_is_spent_whatever_becomes_of_the_work,
     a_section_whose_session_was_killed_is_lost_and_its_token_spent,
     a_section_that_does_not_get_the_lock_spends_no_token,
+    a_section_with_a_token_is_four_statements,
 ];
 
 fn tokens_begin_at_one_and_go_up_by_every_section() {
@@ -101,4 +102,27 @@ fn a_section_that_does_not_get_the_lock_spends_no_token() {
     assert!(matches!(busy, Err(FenceError::Lock(NamedLockError::Timeout { .. }))), "{busy:?}");
     drop(elsewhere);
     assert_eq!(token(&mut conn, &name), 1);
+}
+
+#[derive(QueryableByName)]
+struct Counter {
+    #[diesel(sql_type = Text, column_name = Value)]
+    value: String,
+}
+
+/// By the server's own counter.
+fn statements_so_far(conn: &mut MysqlConnection) -> i64 {
+    let query = sql_query("SHOW SESSION STATUS LIKE 'Com_stmt_execute'");
+    query.get_result::<Counter>(conn).unwrap().value.parse().unwrap()
+}
+
+fn a_section_with_a_token_is_four_statements() {
+    let (database, name) = (database_with_fences(), fresh("cost"));
+    let mut conn = database.connect();
+    for _ in 0..2 {
+        let before = statements_so_far(&mut conn);
+        token(&mut conn, &name);
+        let the_counting = 1;
+        assert_eq!(statements_so_far(&mut conn) - before - the_counting, 4);
+    }
 }
