@@ -22,6 +22,7 @@ trials![
     a_writer_who_comes_too_late_writes_nothing,
     between_a_check_and_the_commit_no_newer_token_is_given_out,
     two_checks_in_opposite_orders_end_in_an_error_and_not_in_waiting,
+    sections_and_checks_side_by_side_never_end_in_a_deadlock,
     a_check_works_within_a_test_transaction,
 ];
 
@@ -138,6 +139,31 @@ fn two_checks_in_opposite_orders_end_in_an_error_and_not_in_waiting() {
         other => panic!("{other:?}"),
     });
     assert_eq!(victims.count(), 1);
+}
+
+/// Also where rows are new, and where there are none yet, so that gaps are locked.
+fn sections_and_checks_side_by_side_never_end_in_a_deadlock() {
+    const ROUNDS: u32 = 60;
+    let (database, name) = (database_with_fences(), fresh("side"));
+    database.connect().batch_execute("CREATE TABLE counter (n INT); INSERT INTO counter VALUES (0)").unwrap();
+    let both = &|thread: u32| {
+        let (mut holder, mut writer) = (database.connect(), database.connect());
+        for round in 0..ROUNDS {
+            let missing = check(&mut writer, &format!("{name}_{round}_{thread}"), 1);
+            assert!(matches!(missing, Err(FenceError::Unknown { current: None, .. })), "{missing:?}");
+            let section: Result<_, FenceError> =
+                holder.with_fenced_lock(format!("{name}_{}", round / 2), SOON, |_, token| {
+                    writer.transaction(|writer| {
+                        fence::check(writer, format!("{name}_{}", round / 2), token)?;
+                        Ok(sql_query("UPDATE counter SET n = n + 1").execute(writer)?)
+                    })
+                });
+            section.unwrap();
+        }
+    };
+    thread::scope(|scope| (0..4).for_each(|thread| drop(scope.spawn(move || both(thread)))));
+    let count = number(&mut database.connect(), "SELECT CAST(n AS SIGNED) AS number FROM counter");
+    assert_eq!(count, Some(4 * i64::from(ROUNDS)));
 }
 
 fn a_check_works_within_a_test_transaction() {
