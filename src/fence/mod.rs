@@ -188,8 +188,8 @@ fn next_token<C: MysqlSession>(conn: &mut C, name: &LockName) -> Result<FencingT
 /// newer token is given out: the next holder waits, and then sees what was written. Other checks of this lock wait, too.
 ///
 /// Transactions that check more than one lock may wait for each other in a circle, which the server ends with an error
-/// (Diesel's [`SerializationFailure`](diesel::result::DatabaseErrorKind::SerializationFailure)): check in one order. The
-/// account needs the right to update the table, for the row is locked.
+/// (Diesel's [`SerializationFailure`](diesel::result::DatabaseErrorKind::SerializationFailure)): check in one order. On
+/// MySQL, the account needs the right to update the table, for the row is locked.
 ///
 /// ```no_run
 /// # use diesel::{MysqlConnection, prelude::*};
