@@ -94,6 +94,11 @@ pub struct FencingToken(u64);
 
 impl FencingToken {
     /// The number, to give to the other system. The first is 1.
+    ///
+    /// ```
+    /// # use diesel_named_lock::FencingToken;
+    /// let header = ("X-Fencing-Token", FencingToken::from(33).get());
+    /// ```
     #[must_use]
     pub fn get(self) -> u64 {
         self.0

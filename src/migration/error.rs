@@ -2,7 +2,8 @@
 
 use std::{error::Error, fmt};
 
-use super::Version;
+use diesel::migration::MigrationVersion;
+
 use crate::NamedLockError;
 
 /// What went wrong with migrations under a lock, and what has been done all the same.
@@ -55,11 +56,11 @@ pub enum MigrationError {
         /// Whether it was to be run or reverted.
         step: Step,
         /// The version at which it stands.
-        version: Version,
+        version: MigrationVersion<'static>,
         /// The migration's whole name.
         name: String,
         /// What this call had run before, or reverted, in this order.
-        done: Vec<Version>,
+        done: Vec<MigrationVersion<'static>>,
         /// What the server, or the harness, said.
         source: Box<dyn Error + Send + Sync>,
     },
@@ -69,7 +70,7 @@ pub enum MigrationError {
     #[non_exhaustive]
     Lost {
         /// What this call ran or reverted, in this order.
-        done: Vec<Version>,
+        done: Vec<MigrationVersion<'static>>,
         /// What became of the lock.
         source: NamedLockError,
     },
@@ -81,7 +82,13 @@ impl MigrationError {
     }
 }
 
-/// What was to be done with a migration.
+/// What was to be done with a migration: a part of [`MigrationError::Failed`].
+///
+/// ```
+/// use diesel_named_lock::migration::Step;
+///
+/// assert_eq!(Step::Revert.to_string(), "revert");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Its `up.sql`.
@@ -99,7 +106,7 @@ impl fmt::Display for Step {
     }
 }
 
-fn listed(done: &[Version]) -> String {
+fn listed(done: &[MigrationVersion<'_>]) -> String {
     match done {
         [] => "none".into(),
         versions => versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),

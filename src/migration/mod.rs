@@ -131,21 +131,35 @@ use crate::{LockName, MysqlSession, NamedLock, table::database};
 /// ```
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
-type Version = MigrationVersion<'static>;
-
 /// Diesel's migrations under the [lock of the database](database_lock): on plain and pooled connections, and on any other
 /// that is a [`MigrationHarness`].
 ///
-/// Each method waits for the lock for at most `timeout` (how long a migration may run is not limited), then finds out what
-/// there is to do. The example is in the documentation of [the module](self).
+/// Each method waits for the lock for at most `timeout` (how long a migration may run is not limited), then finds out XX
 pub trait MigrationExt: MysqlSession + MigrationHarness<Mysql> {
     /// Runs what is pending, oldest first, and returns the versions that this call ran: none, where another process
     /// was faster.
     ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use diesel::MysqlConnection;
+    /// # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+    /// # use diesel_named_lock::{MigrationExt, migration::MigrationError};
+    /// # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+    /// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
+    /// let ran = conn.run_pending_migrations_locked(MIGRATIONS, Duration::from_secs(60))?;
+    /// println!("{} migrations run by this process", ran.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Any [`MigrationError`].
-    fn run_pending_migrations_locked<S>(&mut self, source: S, timeout: Duration) -> Result<Vec<Version>, MigrationError>
+    fn run_pending_migrations_locked<S>(
+        &mut self,
+        source: S,
+        timeout: Duration,
+    ) -> Result<Vec<MigrationVersion<'static>>, MigrationError>
     where
         S: MigrationSource<Mysql>,
     {
@@ -154,10 +168,27 @@ pub trait MigrationExt: MysqlSession + MigrationHarness<Mysql> {
 
     /// Reverts the last migration that was applied, and returns its version.
     ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use diesel::MysqlConnection;
+    /// # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+    /// # use diesel_named_lock::{MigrationExt, migration::MigrationError};
+    /// # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+    /// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
+    /// let version = conn.revert_last_migration_locked(MIGRATIONS, Duration::from_secs(60))?;
+    /// println!("{version} reverted");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`revert_last`]; [`MigrationError::Lock`] and [`MigrationError::Lost`].
-    fn revert_last_migration_locked<S>(&mut self, source: S, timeout: Duration) -> Result<Version, MigrationError>
+    fn revert_last_migration_locked<S>(
+        &mut self,
+        source: S,
+        timeout: Duration,
+    ) -> Result<MigrationVersion<'static>, MigrationError>
     where
         S: MigrationSource<Mysql>,
     {
@@ -166,10 +197,27 @@ pub trait MigrationExt: MysqlSession + MigrationHarness<Mysql> {
 
     /// Reverts all migrations, newest first, and returns the versions that this call reverted.
     ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use diesel::MysqlConnection;
+    /// # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+    /// # use diesel_named_lock::{MigrationExt, migration::MigrationError};
+    /// # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+    /// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
+    /// let reverted = conn.revert_all_migrations_locked(MIGRATIONS, Duration::from_secs(60))?;
+    /// println!("{} migrations reverted", reverted.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`revert_all`]; [`MigrationError::Lock`] and [`MigrationError::Lost`].
-    fn revert_all_migrations_locked<S>(&mut self, source: S, timeout: Duration) -> Result<Vec<Version>, MigrationError>
+    fn revert_all_migrations_locked<S>(
+        &mut self,
+        source: S,
+        timeout: Duration,
+    ) -> Result<Vec<MigrationVersion<'static>>, MigrationError>
     where
         S: MigrationSource<Mysql>,
     {
@@ -178,10 +226,27 @@ pub trait MigrationExt: MysqlSession + MigrationHarness<Mysql> {
 
     /// Reverts the last migration that was applied, runs it again, and returns its version. Nobody runs anything in between.
     ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use diesel::MysqlConnection;
+    /// # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+    /// # use diesel_named_lock::{MigrationExt, migration::MigrationError};
+    /// # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+    /// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
+    /// let version = conn.redo_last_migration_locked(MIGRATIONS, Duration::from_secs(60))?;
+    /// println!("{version} reverted and run again");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`redo_last`]; [`MigrationError::Lock`] and [`MigrationError::Lost`].
-    fn redo_last_migration_locked<S>(&mut self, source: S, timeout: Duration) -> Result<Version, MigrationError>
+    fn redo_last_migration_locked<S>(
+        &mut self,
+        source: S,
+        timeout: Duration,
+    ) -> Result<MigrationVersion<'static>, MigrationError>
     where
         S: MigrationSource<Mysql>,
     {
@@ -198,7 +263,7 @@ fn locked<C, T>(
 ) -> Result<T, MigrationError>
 where
     C: MysqlSession,
-    T: Into<Vec<Version>>,
+    T: Into<Vec<MigrationVersion<'static>>>,
 {
     let section = database_lock(conn)?.timeout(timeout).section(conn, work)?;
     match (section.value, section.lost) {

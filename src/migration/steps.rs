@@ -1,21 +1,34 @@
 //! What a migration harness does, step by step, so that a failure tells how far it came.
 
 use diesel::{
-    migration::{Migration, MigrationSource},
+    migration::{Migration, MigrationSource, MigrationVersion},
     mysql::Mysql,
 };
 use diesel_migrations::{MigrationError as Diesels, MigrationHarness};
 
-use super::{MigrationError, Step, Version};
+use super::{MigrationError, Step};
 
+type Version = MigrationVersion<'static>;
 type AnyMigration = Box<dyn Migration<Mysql>>;
 
 /// Runs what is pending, oldest first, and returns the versions that it ran. Takes no lock: for use inside a section.
 ///
+/// ```no_run
+/// # use diesel::MysqlConnection;
+/// # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+/// # use diesel_named_lock::migration::{self, MigrationError};
+/// # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+/// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
+/// let lock = migration::database_lock(conn)?.wait_forever();
+/// let ran = lock.run(conn, |conn| migration::run_pending(conn, MIGRATIONS))?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// [`MigrationError::Unplanned`], [`MigrationError::Failed`].
-pub fn run_pending<H, S>(harness: &mut H, source: S) -> Result<Vec<Version>, MigrationError>
+pub fn run_pending<H, S>(harness: &mut H, source: S) -> Result<Vec<MigrationVersion<'static>>, MigrationError>
 where
     H: MigrationHarness<Mysql>,
     S: MigrationSource<Mysql>,
@@ -26,10 +39,22 @@ where
 
 /// Reverts the last migration that was applied, and returns its version. Takes no lock: for use inside a section.
 ///
+/// ```no_run
+/// # use diesel::MysqlConnection;
+/// # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+/// # use diesel_named_lock::migration::{self, MigrationError};
+/// # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+/// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
+/// let lock = migration::database_lock(conn)?.wait_forever();
+/// let version = lock.run(conn, |conn| migration::revert_last(conn, MIGRATIONS))?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// [`MigrationError::Unplanned`] where none is applied, or the last one is not in `source`; [`MigrationError::Failed`].
-pub fn revert_last<H, S>(harness: &mut H, source: S) -> Result<Version, MigrationError>
+pub fn revert_last<H, S>(harness: &mut H, source: S) -> Result<MigrationVersion<'static>, MigrationError>
 where
     H: MigrationHarness<Mysql>,
     S: MigrationSource<Mysql>,
@@ -41,11 +66,23 @@ where
 
 /// Reverts all migrations, newest first, and returns the versions that it reverted. Takes no lock: for use inside a section.
 ///
+/// ```no_run
+/// # use diesel::MysqlConnection;
+/// # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+/// # use diesel_named_lock::migration::{self, MigrationError};
+/// # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+/// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
+/// let lock = migration::database_lock(conn)?.wait_forever();
+/// let reverted = lock.run(conn, |conn| migration::revert_all(conn, MIGRATIONS))?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// [`MigrationError::Unplanned`] where one that is applied is not in `source`: unlike Diesel's `revert_all_migrations`, this
 /// then reverts none. [`MigrationError::Failed`].
-pub fn revert_all<H, S>(harness: &mut H, source: S) -> Result<Vec<Version>, MigrationError>
+pub fn revert_all<H, S>(harness: &mut H, source: S) -> Result<Vec<MigrationVersion<'static>>, MigrationError>
 where
     H: MigrationHarness<Mysql>,
     S: MigrationSource<Mysql>,
@@ -58,10 +95,22 @@ where
 /// Reverts the last migration that was applied, runs it again, and returns its version. Takes no lock: for use inside a
 /// section.
 ///
+/// ```no_run
+/// # use diesel::MysqlConnection;
+/// # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+/// # use diesel_named_lock::migration::{self, MigrationError};
+/// # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+/// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
+/// let lock = migration::database_lock(conn)?.wait_forever();
+/// let version = lock.run(conn, |conn| migration::redo_last(conn, MIGRATIONS))?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// As for [`revert_last`].
-pub fn redo_last<H, S>(harness: &mut H, source: S) -> Result<Version, MigrationError>
+pub fn redo_last<H, S>(harness: &mut H, source: S) -> Result<MigrationVersion<'static>, MigrationError>
 where
     H: MigrationHarness<Mysql>,
     S: MigrationSource<Mysql>,
