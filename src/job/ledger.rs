@@ -38,20 +38,12 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    information_schema.tables (table_schema, table_name) {
-        table_schema -> Text,
-        table_name -> Text,
-    }
-}
-
 define_sql_function! { fn utc_timestamp(digits: Integer) -> Datetime; }
 define_sql_function! {
     #[sql_name = "CONNECTION_ID"]
     fn own_id() -> Unsigned<BigInt>;
 }
 define_sql_function! { fn is_used_lock(name: Text) -> Nullable<Unsigned<BigInt>>; }
-define_sql_function! { fn database() -> Nullable<Text>; }
 
 /// The server's clock in UTC, whatever the session's time zone is. Its digits must be a literal.
 fn now() -> utc_timestamp<SqlLiteral<Integer>> {
@@ -173,17 +165,6 @@ impl Ledger<'_> {
             .set(dsl::counts_from.eq(now()))
             .execute(conn)
             .map(drop)
-    }
-
-    /// Whether the connection's database has no ledger that this account may see. Asked after a failure, of which Diesel
-    /// tells no number.
-    pub(super) fn is_missing<C: MysqlSession>(conn: &mut C) -> QueryResult<bool> {
-        let found: i64 = tables::table
-            .filter(tables::table_schema.nullable().eq(database()))
-            .filter(tables::table_name.eq("named_lock_ledger"))
-            .select(count_star())
-            .get_result(conn)?;
-        Ok(found == 0)
     }
 }
 

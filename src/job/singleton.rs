@@ -7,7 +7,7 @@ use super::{
     due::Policy,
     ledger::{Entry, Ledger},
 };
-use crate::{LockName, MysqlSession, NamedLock, NamedLockError, Section};
+use crate::{LockName, MysqlSession, NamedLock, NamedLockError, Section, table};
 
 /// Work that one machine is to do, of all that try: at most once in an interval, once for a key, or just not twice at the
 /// same time.
@@ -287,9 +287,9 @@ impl SingletonJob {
     pub(super) fn read<C: MysqlSession>(&self, conn: &mut C) -> Result<Vec<Entry>, JobError> {
         self.ledger().read(conn).map_err(|source| {
             let job = self.name().clone();
-            match Ledger::is_missing(conn) {
-                Ok(true) => JobError::NoLedger { job, source },
-                _ => JobError::Ledger { job, source },
+            match table::is_missing(conn, "named_lock_ledger") {
+                true => JobError::NoLedger { job, source },
+                false => JobError::Ledger { job, source },
             }
         })
     }

@@ -115,7 +115,8 @@ pub use self::{
 };
 use crate::{LockName, MysqlSession, NamedLock, table::database};
 
-/// The tables that this crate ships: for [`with_fenced_lock`](crate::FenceExt::with_fenced_lock).
+/// The tables that this crate ships: for [`with_fenced_lock`](crate::FenceExt::with_fenced_lock), and for the ledger of
+/// [`SingletonJob`](crate::SingletonJob).
 ///
 /// The SQL is in the folder `migrations/` of this crate, to copy where you would rather have it among your own.
 /// [`migration`](self) shows how to run both sets.

@@ -8,8 +8,8 @@ use url::Url;
 
 use crate::world::*;
 
-const UP: &str = include_str!("../../migrations/2026-11-23-143157_create_named_lock_ledger/up.sql");
-const DOWN: &str = include_str!("../../migrations/2026-11-23-143157_create_named_lock_ledger/down.sql");
+const UP: &str = include_str!("../../migrations/2026-11-23-143157-namedlock_create_named_lock_ledger/up.sql");
+const DOWN: &str = include_str!("../../migrations/2026-11-23-143157-namedlock_create_named_lock_ledger/down.sql");
 
 pub const HOUR: Duration = Duration::from_secs(3600);
 
