@@ -4,7 +4,7 @@
 
 use diesel::{
     define_sql_function,
-    dsl::{DuplicatedKeys, count_star, sql},
+    dsl::{DuplicatedKeys, sql},
     expression::SqlLiteral,
     insert_into,
     mysql::data_types::MysqlTime,
