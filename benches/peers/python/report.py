@@ -1,0 +1,86 @@
+"""Figures on standard input, a line of JSON each, become `benchmark.md` and `benchmark.svg` in the folder given."""
+
+import json
+import sys
+from collections import defaultdict
+from itertools import chain
+from pathlib import Path
+
+from chart import draw
+from machine import description
+
+HEAD = """# Benchmark
+
+Written by `benches/run`. Look at the ratios: the times are this machine's.
+
+![How long an uncontended section takes](benchmark.svg)
+"""
+
+NOTES = """## How to read it
+
+* **Uncontended section**: the server and all clients share one CPU and talk through the Unix socket. The contenders take
+  turns in 101 rounds, in an order that is new each time; the tables have the medians, those of the ratios too. *Ours* is
+  `conn.with_named_lock`.
+* **Each peer in its own best use**: a lock that is made once and a connection that stays open, where the peer can do so;
+  no TLS; the fastest driver. PyMySQLLock connects for each section. With PyMySQL, its first choice, connecting reads the
+  system's certificates each time, which is most of that row.
+* **Client CPU**: instructions outside the kernel, counted by callgrind, 600 sections less 100.
+"""
+
+
+def main():
+    folder = Path(sys.argv[1])
+    cases = defaultdict(list)
+    for line in sys.stdin:
+        figure = json.loads(line)
+        cases[figure["case"]].append(figure)
+
+    folder.mkdir(exist_ok=True)
+    tables = [f"## {case}\n\n{table(figures)}" for case, figures in cases.items()]
+    text = "\n\n".join([HEAD.strip(), description(), *tables, NOTES.strip()]) + "\n"
+    (folder / "benchmark.md").write_text(text)
+    draw(next(iter(cases.values())), folder / "benchmark.svg")
+
+
+def table(figures):
+    return table_of_parts(figures) if figures[0]["parts"] else table_of_ratios(figures)
+
+
+def table_of_ratios(figures):
+    """A row for each contender, with its figures on all servers."""
+    servers = list(dict.fromkeys(figure["server"] for figure in figures))
+    rows = defaultdict(list)
+    for figure in figures:
+        rows[figure["contender"]].append(figure)
+    head = ["", *(name for server in servers for name in (server, figures[0]["ratio_of"])), "aim"]
+    return markdown(head, [[contender, *chain.from_iterable(map(cells, on)), aim(on)] for contender, on in rows.items()])
+
+
+def table_of_parts(figures):
+    """A row for each contender on each server."""
+    head = ["", "", "", figures[0]["ratio_of"], *(name for name, _ in figures[0]["parts"])]
+    parts = ([f"{value:,.0f}" for _, value in figure["parts"]] for figure in figures)
+    return markdown(head, [[f["contender"], f["server"], *cells(f), *made_of] for f, made_of in zip(figures, parts)])
+
+
+def markdown(head, rows):
+    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cells(figure):
+    value = figure["value"]
+    return [f"{value:,.{0 if value >= 1000 else 1}f} {figure['unit']}", f"{figure['ratio']:,.2f}"]
+
+
+def aim(figures):
+    """The aim of a row, and where it was missed."""
+    aim = figures[0]["aim"]
+    if aim is None:
+        return ""
+    missed = [figure["server"].split()[0] for figure in figures if round(figure["ratio"], 2) < round(aim, 2)]
+    return f"≥ {aim:.2f}, " + (f"**missed** on {' and '.join(missed)}" if missed else "met")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+//! What a section costs the client's processor: instructions, which are the same on a busy machine.
+
+use std::env;
+
+use test_server::{Product, Server};
+
+use crate::{
+    callgrind::{self, Instructions, Origin},
+    contenders,
+    figure::{Figure, name_of},
+};
+
+/// What connecting and preparing cost is the same for both, and so not in the difference.
+const FEW: u64 = 100;
+const MANY: u64 = 600;
+
+const PARTS: [(Origin, &str); 6] = [
+    (Origin::Ours, "this crate"),
+    (Origin::Diesel, "Diesel"),
+    (Origin::ClientLibrary, "client library"),
+    (Origin::Allocator, "allocator"),
+    (Origin::CLibrary, "rest of the C library"),
+    (Origin::RustLibrary, "Rust's library"),
+];
+
+pub fn measure() -> Vec<Figure> {
+    let server = Server::start(Product::wanted()).expect("a private server");
+    let titles = contenders::all(server.url()).map(|contender| contender.title);
+    let counts = titles.map(|title| (title, of_a_section(title, server.url())));
+    let sum = |instructions: &Instructions| instructions.values().sum::<f64>();
+    let floor = sum(&counts[0].1);
+    let figure = |(title, instructions): &(&str, Instructions)| Figure {
+        case: "Client CPU of a section",
+        server: name_of(&server),
+        contender: (*title).to_owned(),
+        value: sum(instructions),
+        unit: "instructions",
+        ratio: sum(instructions) / floor,
+        ratio_of: "its : the C client's",
+        aim: None,
+        parts: PARTS.map(|(origin, name)| (name, instructions.get(&origin).copied().unwrap_or(0.0))).into(),
+    };
+    counts.iter().map(figure).collect()
+}
+
+fn of_a_section(title: &str, database_url: &str) -> Instructions {
+    let count = |sections: u64| callgrind::count(&["repeat", title, &sections.to_string()], database_url);
+    let few = count(FEW);
+    let per_section = |(origin, many): (Origin, f64)| {
+        let few = few.get(&origin).copied().unwrap_or(0.0);
+        (origin, (many - few) / (MANY - FEW) as f64)
+    };
+    count(MANY).into_iter().map(per_section).collect()
+}
+
+/// Only so many sections of one contender, on the server of `DATABASE_URL`.
+pub fn repeat(title: &str, count: u64) {
+    let url = env::var("DATABASE_URL").expect("a server");
+    let contenders = contenders::all(&url);
+    let mut contender = contenders.into_iter().find(|contender| contender.title == title).expect("a contender");
+    (contender.sections)(count);
+}

@@ -1,0 +1,43 @@
+//! Ways to have a section, ours and others', measured side by side. `benches/run` starts it and puts into the docs what it
+//! prints.
+//!
+//! `peers CASE` prints a line of JSON for each figure; `TEST_SERVER` names the server, as for the tests. `peers repeat
+//! CONTENDER COUNT` is the client that the case `instructions` puts under valgrind.
+
+use std::env;
+
+use figure::Figure;
+
+#[path = "../../section/c_client.rs"]
+mod c_client;
+mod callgrind;
+#[path = "../../section/contenders.rs"]
+mod contenders;
+mod distributed_lock;
+mod figure;
+mod instructions;
+#[path = "../../section/pin.rs"]
+mod pin;
+mod python;
+#[path = "../../section/rounds.rs"]
+mod rounds;
+mod section;
+
+/// Each is run in a process of its own, so that one may be pinned and another not.
+const CASES: [Case; 2] = [("section", section::measure), ("instructions", instructions::measure)];
+
+type Case = (&'static str, fn() -> Vec<Figure>);
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [repeat, title, count] = &arguments[..]
+        && repeat == "repeat"
+    {
+        return instructions::repeat(title, count.parse().expect("a number of sections"));
+    }
+    let wanted = CASES.iter().find(|(name, _)| arguments == [*name]);
+    let (_, measure) = wanted.unwrap_or_else(|| panic!("which case? {:?}", CASES.map(|(name, _)| name)));
+    for figure in measure() {
+        println!("{}", serde_json::to_string(&figure).expect("a line of JSON"));
+    }
+}
