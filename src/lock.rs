@@ -1,6 +1,6 @@
 //! A lock, described once and used many times.
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use crate::{
     LockName, NamedLockError,
@@ -35,9 +35,16 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use = "a `NamedLock` locks nothing until it is run"]
 pub struct NamedLock {
-    names: Vec<LockName>,
+    names: Names,
     timeout: Timeout,
     reentrant: bool,
+}
+
+/// In locking order, each once. One alone, the usual case, allocates nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Names {
+    One(LockName),
+    Several(Vec<LockName>),
 }
 
 impl NamedLock {
@@ -63,7 +70,7 @@ impl NamedLock {
         N: TryInto<LockName>,
         NamedLockError: From<N::Error>,
     {
-        Ok(Self::of(vec![name.try_into()?]))
+        Ok(Self::of(Names::One(name.try_into()?)))
     }
 
     /// Several locks at once, all of them or none.
@@ -94,10 +101,11 @@ impl NamedLock {
         NamedLockError: From<N::Error>,
     {
         let names = names.into_iter().map(TryInto::try_into).collect::<Result<Vec<LockName>, _>>()?;
-        Ok(Self::of(in_locking_order(names)?))
+        let mut names = in_locking_order(names)?;
+        Ok(Self::of(if names.len() == 1 { Names::One(names.swap_remove(0)) } else { Names::Several(names) }))
     }
 
-    fn of(names: Vec<LockName>) -> Self {
+    fn of(names: Names) -> Self {
         Self { names, timeout: Timeout::After(Self::DEFAULT_TIMEOUT), reentrant: false }
     }
 
@@ -182,7 +190,10 @@ impl NamedLock {
     /// ```
     #[must_use]
     pub fn names(&self) -> &[LockName] {
-        &self.names
+        match &self.names {
+            Names::One(name) => slice::from_ref(name),
+            Names::Several(names) => names,
+        }
     }
 
     /// Runs `work` while the lock is held, and returns what it returns.
@@ -317,7 +328,7 @@ impl NamedLock {
     }
 
     pub(crate) fn plan(&self) -> Plan<'_> {
-        Plan { names: &self.names, timeout: self.timeout, reentrant: self.reentrant, kept: None }
+        Plan { names: self.names(), timeout: self.timeout, reentrant: self.reentrant, kept: None }
     }
 }
 

@@ -10,7 +10,7 @@ use diesel::{
     select,
     sql_types::{BigInt, Unsigned},
 };
-use diesel_named_lock::{LockName, NamedLock, NamedLockError};
+use diesel_named_lock::{LockName, NamedLock, NamedLockError, NamedLockExt};
 use test_server::Server;
 
 use sql::{get_lock, is_used_lock, release_lock};
@@ -57,4 +57,18 @@ fn a_section_allocates_no_more_than_its_two_statements() {
     let lock = NamedLock::new(&name).unwrap().timeout(TIMEOUT);
     let section = allocations(|conn| lock.run(conn, |_| Ok::<_, NamedLockError>(())).unwrap());
     assert_eq!(section, of_two_statements(name.as_str()));
+}
+
+#[test]
+fn a_lock_of_a_name_that_is_there_allocates_nothing() {
+    let name = LockName::new("allocations_method").unwrap();
+    let section = allocations(|conn| conn.with_named_lock(&name, TIMEOUT, |_| Ok::<_, NamedLockError>(())).unwrap());
+    assert_eq!(section, of_two_statements(name.as_str()));
+}
+
+#[test]
+fn a_name_given_as_text_is_copied_once() {
+    let name = "allocations_text";
+    let section = allocations(|conn| conn.with_named_lock(name, TIMEOUT, |_| Ok::<_, NamedLockError>(())).unwrap());
+    assert_eq!(section, of_two_statements(name) + 1);
 }

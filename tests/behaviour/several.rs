@@ -16,6 +16,11 @@ fn three() -> [String; 3] {
 }
 
 #[test]
+fn all_of_one_name_is_the_lock_of_that_name() {
+    assert_eq!(NamedLock::all_of(["a", "a"]).unwrap(), NamedLock::new("a").unwrap());
+}
+
+#[test]
 fn all_are_held_during_the_work_and_free_after() {
     let (pool, names) = (pool_of_one(), three());
     let mut conn = pool.get().unwrap();
