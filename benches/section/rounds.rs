@@ -5,7 +5,7 @@
 
 use crate::contenders::Contender;
 
-pub const ROUNDS: usize = 101;
+pub const ROUNDS: usize = 301;
 
 /// The microseconds of a section: one list for each round, in the contenders' order.
 pub fn interleaved(contenders: &mut [Contender]) -> Vec<Vec<f64>> {
@@ -15,7 +15,7 @@ pub fn interleaved(contenders: &mut [Contender]) -> Vec<Vec<f64>> {
         let mut micros = vec![0.0; contenders.len()];
         for &index in &order {
             let Contender { batch, sections, .. } = &mut contenders[index];
-            sections(batch.div_ceil(10));
+            sections(batch.div_ceil(5));
             micros[index] = sections(*batch).as_secs_f64() * 1e6 / *batch as f64;
         }
         micros

@@ -9,10 +9,10 @@ from pathlib import Path
 from importlib.metadata import version
 
 
-def description():
+def facts():
     lock = Path("benches/peers/Cargo.lock").read_text()
     crates = {name: crate(lock, name) for name in ("diesel", "distributed-lock-mysql", "sqlx", "tokio")}
-    facts = {
+    return {
         "command": "`benches/run`",
         "date": datetime.date.today().isoformat(),
         "commit": output("git", "describe", "--always", "--dirty"),
@@ -22,7 +22,6 @@ def description():
         "Rust": ", ".join([output("rustc", "--version").split(" (")[0], *(f"{n} {v}" for n, v in crates.items())]),
         "Python": f"{platform.python_version()}, SQLAlchemy {version('SQLAlchemy')}",
     }
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {fact} |" for name, fact in facts.items())])
 
 
 def output(*command):

@@ -30,5 +30,5 @@ pub fn contender(socket: &str) -> Contender {
             start.elapsed()
         })
     };
-    Contender { title: "distributed-lock-mysql 0.2", batch: 100, sections: Box::new(sections) }
+    Contender { title: "distributed-lock-mysql 0.2", batch: 25, sections: Box::new(sections) }
 }
