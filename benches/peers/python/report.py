@@ -24,8 +24,8 @@ NOTES = """## How to read it
   turns in 301 rounds, in an order that is new each time; the tables have the medians, those of the ratios too. *Ours* is
   `conn.with_named_lock`.
 * **Each peer in its own best use**: a lock that is made once and a connection that stays open, where the peer can do so;
-  no TLS; the fastest driver. PyMySQLLock connects for each section. With PyMySQL, its first choice, connecting reads the
-  system's certificates each time, which is most of that row.
+  no TLS; the fastest driver. PyMySQLLock connects for each section; as it comes, its driver reads the system's
+  certificates each time.
 * **Client CPU**: instructions outside the kernel, counted by callgrind, 600 sections less 100.
 
 ## What stands in the way of the aims that are missed
@@ -35,7 +35,7 @@ NOTES = """## How to read it
   else the same two statements answer: whether the session has held the lock before, which session it is, and whether it
   holds the lock still. Without these answers a section would not be safe. What this crate itself takes has its own
   column in the table of instructions.
-* **PyMySQLLock.** With mysqlclient, the fastest driver, a fiftieth of its time is less than half of the C client's.
+* **PyMySQLLock.** A fiftieth of its time, in its best use, would be less than half of the C client's.
 """
 
 

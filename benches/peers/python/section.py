@@ -6,9 +6,9 @@ Says what it is; then, for each number on standard input, runs so many sections 
 import sys
 import time
 import warnings
-from importlib import import_module
 from importlib.metadata import version
 
+import pymysql
 from PyMySQLLock import Locker
 from sqlalchemy import create_engine
 from sqlalchemy_dlock import create_sadlock
@@ -16,20 +16,19 @@ from sqlalchemy_dlock import create_sadlock
 TIMEOUT = 10
 
 
-def pymysqllock(socket, driver, module):
-    """A connection and a thread for each section: it knows no other use. What can be chosen is the driver."""
-    connect = import_module(module).connect
-    connected = connect(user="root", unix_socket=socket)
-    host_info = getattr(connected, "host_info", None) or connected.get_host_info()
-    assert "UNIX socket" in host_info, host_info
-    locker = Locker(mysql_lib_connector=connect, user="root", unix_socket=socket)
+def pymysqllock(socket, title, **options):
+    """A connection and a thread for each section: it knows no other use. What can be chosen is how to connect."""
+    options.update(user="root", unix_socket=socket)
+    host = pymysql.connect(**options).host_info
+    assert "UNIX socket" in host, host
+    locker = Locker(**options)
 
     def section():
         lock = locker.lock("bench:PyMySQLLock")
         assert lock.acquire(timeout=TIMEOUT)
         lock.release()
 
-    return ["PyMySQLLock", driver], section
+    return f"PyMySQLLock {version('PyMySQLLock')}, PyMySQL {version('PyMySQL')}, {title}", section
 
 
 def sqlalchemy_dlock(socket):
@@ -42,12 +41,12 @@ def sqlalchemy_dlock(socket):
         with lock:
             pass
 
-    return ["sqlalchemy-dlock", "mysqlclient"], section
+    return f"sqlalchemy-dlock {version('sqlalchemy-dlock')}, mysqlclient {version('mysqlclient')}", section
 
 
 PEERS = {
-    "PyMySQLLock+mysqlclient": lambda socket: pymysqllock(socket, "mysqlclient", "MySQLdb"),
-    "PyMySQLLock+PyMySQL": lambda socket: pymysqllock(socket, "PyMySQL", "pymysql"),
+    "PyMySQLLock": lambda socket: pymysqllock(socket, "no TLS", ssl_disabled=True),
+    "PyMySQLLock-as-it-comes": lambda socket: pymysqllock(socket, "as it comes"),
     "sqlalchemy-dlock": sqlalchemy_dlock,
 }
 
@@ -55,8 +54,8 @@ PEERS = {
 def main():
     _, peer, socket = sys.argv
     warnings.simplefilter("ignore")  # PyMySQLLock calls what is deprecated
-    packages, section = PEERS[peer](socket)
-    print(", ".join(f"{package} {version(package)}" for package in packages), flush=True)
+    title, section = PEERS[peer](socket)
+    print(title, flush=True)
     for line in sys.stdin:
         start = time.perf_counter_ns()
         for _ in range(int(line)):

@@ -30,8 +30,8 @@ pub fn measure() -> Vec<Figure> {
         (by_hand, Some(1.0 / 0.42)),
         (distributed_lock::contender(socket), Some(1.1)),
         (python::contender("sqlalchemy-dlock", 10, socket), Some(1.8)),
-        (python::contender("PyMySQLLock+mysqlclient", 3, socket), Some(50.0)),
-        (python::contender("PyMySQLLock+PyMySQL", 1, socket), None),
+        (python::contender("PyMySQLLock", 3, socket), Some(50.0)),
+        (python::contender("PyMySQLLock-as-it-comes", 1, socket), None),
     ]
     .into_iter()
     .unzip();
