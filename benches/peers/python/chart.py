@@ -29,7 +29,7 @@ def draw(figures, file):
 
     axes.axvline(1, color="#94a3b8", linewidth=1, zorder=1)
     axes.set_xscale("log")
-    axes.set_xlim(0.6, max(figure["ratio"] for figure in figures) * 6)
+    axes.set_xlim(0.6, max(figure["ratio"] for figure in figures) * 12)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_yticks(range(len(contenders)), contenders)
     axes.invert_yaxis()

@@ -30,11 +30,11 @@ NOTES = """## How to read it
 
 ## What stands in the way of the aims that are missed
 
-* **The C client and `sql_query` by hand.** About half of what ours takes beyond the C client is Diesel's own: *Diesel's
-  typed queries*, bare `GET_LOCK` and `RELEASE_LOCK`, are the least that it can do. The other half is the server's, for what
-  else the same two statements answer: whether the session has held the lock before, which session it is, and whether it
-  holds the lock still. Without these answers a section would not be safe. What this crate itself takes has its own
-  column in the table of instructions.
+* **The C client and `sql_query` by hand.** Some two fifths of what ours takes beyond the C client are Diesel's own:
+  *Diesel's typed queries*, bare `GET_LOCK` and `RELEASE_LOCK`, are the least that it can do. The rest is, in the server and
+  on the way through Diesel, for what else the same two statements ask and answer: whether the session has held the lock
+  before, which session it is, and whether it holds the lock still. Without these answers a section would not be safe.
+  What this crate itself takes has its own column in the table of instructions.
 * **PyMySQLLock.** A fiftieth of its time, in its best use, would be less than half of the C client's.
 """
 
