@@ -1,0 +1,13 @@
+//! The in-process queue under loom: each model runs once for every order in which its threads can come to the queue's
+//! mutex, time out and be called. Loom ends a run with a panic where all threads wait: a wake-up was lost.
+//!
+//! Bounded to three preemptions; `LOOM_MAX_PREEMPTIONS` sets another bound. With fewer, not all outcomes are reached.
+
+#[path = "../../../src/pool/queue.rs"]
+mod queue;
+mod sync;
+mod world;
+
+mod batons;
+mod circles;
+mod turns;
