@@ -12,26 +12,19 @@ use super::sync::{Arc, Condvar, Deadline, Mutex, ThreadId, current, lock, wait};
 pub(crate) struct Queue<K, B>(Mutex<Lines<K, B>>);
 
 struct Lines<K, B> {
-    /// Only lines with somebody in them.
+    /// Only lines with somebody in them, and each thread in a line once at most.
     by_key: HashMap<K, Line<B>>,
-    tickets: u64,
 }
 
 struct Line<B> {
-    turn: Ticket,
+    turn: ThreadId,
     /// Passed to who has the turn now, and not yet taken up.
     baton: Option<B>,
     waiting: VecDeque<Waiter>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Ticket {
-    number: u64,
-    thread: ThreadId,
-}
-
 struct Waiter {
-    ticket: Ticket,
+    thread: ThreadId,
     takes_baton: bool,
     called: Arc<Condvar>,
 }
@@ -49,7 +42,7 @@ pub(crate) enum NoTurn {
 
 impl<K: Eq + Hash + Clone, B> Queue<K, B> {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Lines { by_key: HashMap::new(), tickets: 0 }))
+        Self(Mutex::new(Lines { by_key: HashMap::new() }))
     }
 
     /// Waits for the turn, with which a baton may come. `takes_baton`: whether this thread has a use for one.
@@ -59,25 +52,25 @@ impl<K: Eq + Hash + Clone, B> Queue<K, B> {
         deadline: Deadline,
         takes_baton: bool,
     ) -> Result<(Turn<'_, K, B>, Option<B>), NoTurn> {
+        let me = current().id();
         let mut lines = lock(&self.0);
-        let ticket = lines.ticket();
-        if lines.begin(key, ticket) {
+        if lines.begin(key, me) {
             return Ok((Turn::new(self, key), None));
         }
-        lines.refuse_circle(key, ticket.thread)?;
+        lines.refuse_circle(key, me)?;
         let called = Arc::new(Condvar::new());
         let line = lines.line(key);
-        line.waiting.push_back(Waiter { ticket, takes_baton, called: called.clone() });
+        line.waiting.push_back(Waiter { thread: me, takes_baton, called: called.clone() });
         loop {
             let (guard, timed_out) = wait(&called, lines, deadline);
             lines = guard;
             let line = lines.line(key);
             // Looked at first: who is called at the last moment has the turn, and must not leave the others without.
-            if line.turn == ticket {
+            if line.turn == me {
                 return Ok((Turn::new(self, key), line.baton.take()));
             }
             if timed_out {
-                line.waiting.retain(|waiter| waiter.ticket != ticket);
+                line.waiting.retain(|waiter| waiter.thread != me);
                 return Err(NoTurn::TimedOut);
             }
         }
@@ -95,13 +88,8 @@ impl<K: Eq + Hash + Clone, B> Queue<K, B> {
 }
 
 impl<K: Eq + Hash + Clone, B> Lines<K, B> {
-    fn ticket(&mut self) -> Ticket {
-        self.tickets += 1;
-        Ticket { number: self.tickets, thread: current().id() }
-    }
-
     /// Where nobody is in line, the turn comes at once.
-    fn begin(&mut self, key: &K, turn: Ticket) -> bool {
+    fn begin(&mut self, key: &K, turn: ThreadId) -> bool {
         let free = !self.by_key.contains_key(key);
         if free {
             self.by_key.insert(key.clone(), Line { turn, baton: None, waiting: VecDeque::new() });
@@ -120,23 +108,23 @@ impl<K: Eq + Hash + Clone, B> Lines<K, B> {
             self.by_key.remove(key);
             return None;
         };
-        line.turn = next.ticket;
+        line.turn = next.thread;
         line.baton = baton;
         Some(next.called)
     }
 
     fn refuse_circle(&mut self, key: &K, me: ThreadId) -> Result<(), NoTurn> {
-        let mut in_front = self.line(key).turn.thread;
+        let mut in_front = self.line(key).turn;
         if in_front == me {
             return Err(NoTurn::OwnTurn);
         }
         // Most threads have no turn at all, and so nobody who waits for them.
-        if self.by_key.values().all(|line| line.turn.thread != me) {
+        if self.by_key.values().all(|line| line.turn != me) {
             return Ok(());
         }
         // Ends, since a thread waits in one line at most, and those in line already are in no circle.
         while let Some(line) = self.by_key.values().find(|line| line.has_waiting(in_front)) {
-            in_front = line.turn.thread;
+            in_front = line.turn;
             if in_front == me {
                 return Err(NoTurn::Circle);
             }
@@ -151,7 +139,7 @@ impl<B> Line<B> {
     }
 
     fn has_waiting(&self, thread: ThreadId) -> bool {
-        self.waiting.iter().any(|waiter| waiter.ticket.thread == thread)
+        self.waiting.iter().any(|waiter| waiter.thread == thread)
     }
 }
 
