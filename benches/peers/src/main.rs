@@ -2,7 +2,8 @@
 //! prints.
 //!
 //! `peers CASE` prints a line of JSON for each figure; `TEST_SERVER` names the server, as for the tests. `peers repeat
-//! CONTENDER COUNT` is the client that the case `instructions` puts under valgrind.
+//! CONTENDER COUNT` is the client that the case `instructions` puts under valgrind, `peers share URL` one of the two
+//! of the case `processes`.
 
 use std::env;
 
@@ -18,13 +19,20 @@ mod figure;
 mod instructions;
 #[path = "../../section/pin.rs"]
 mod pin;
+mod processes;
 mod python;
 #[path = "../../section/rounds.rs"]
 mod rounds;
 mod section;
+mod threads;
 
 /// Each is run in a process of its own, so that one may be pinned and another not.
-const CASES: [Case; 2] = [("section", section::measure), ("instructions", instructions::measure)];
+const CASES: [Case; 4] = [
+    ("section", section::measure),
+    ("instructions", instructions::measure),
+    ("threads", threads::measure),
+    ("processes", processes::measure),
+];
 
 type Case = (&'static str, fn() -> Vec<Figure>);
 
@@ -34,6 +42,11 @@ fn main() {
         && repeat == "repeat"
     {
         return instructions::repeat(title, count.parse().expect("a number of sections"));
+    }
+    if let [share, url] = &arguments[..]
+        && share == "share"
+    {
+        return processes::share(url);
     }
     let wanted = CASES.iter().find(|(name, _)| arguments == [*name]);
     let (_, measure) = wanted.unwrap_or_else(|| panic!("which case? {:?}", CASES.map(|(name, _)| name)));
