@@ -8,6 +8,7 @@ use std::{
 };
 
 use log::{debug, warn};
+use scopeguard::ScopeGuard;
 
 use crate::{
     LockName, NamedLockError,
@@ -104,6 +105,8 @@ pub(crate) fn run<C: MysqlSession, T>(
         Some(error) => warn!(target: TARGET, waited:?, held:?, connection = hold.session; "{error}"),
     }
     let kept = kept.then_some(hold.session);
+    // By hand: a section in a destructor may end while a panic from elsewhere unwinds, and that is none of its own.
+    drop(ScopeGuard::into_inner(hold));
     Ok(Ok(Ended { section: Section { value, waited, held, lost }, kept }))
 }
 

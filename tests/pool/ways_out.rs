@@ -101,6 +101,35 @@ fn after_a_panic_in_the_work_the_next_one_is_served() {
     assert_free(name.as_str());
 }
 
+/// While a panic unwinds, what is left of a section must not be taken for one that panics.
+#[test]
+fn a_section_in_a_destructor_during_a_panic_hands_its_lock_on_held() {
+    let (locks, name) = (generous(1), lock_name("destructor"));
+    let (entered, has_entered) = mpsc::channel();
+    thread::scope(|scope| {
+        let section = || {
+            locks.with_named_lock(&name, SOON, |_| {
+                entered.send(()).unwrap();
+                wait_until_in_line(&locks, &name, 1);
+                Outcome::Ok(())
+            })
+        };
+        let panics = move || {
+            let _in_destructor = scopeguard::guard((), |()| section().unwrap());
+            panic!("outside of a section");
+        };
+        let panics = scope.spawn(panics);
+        has_entered.recv_timeout(SOON).expect("the first one gets in");
+        let next = locks.with_named_lock(&name, SOON, |conn| {
+            assert_eq!(holder(name.as_str()), Some(id(conn)));
+            Outcome::Ok(())
+        });
+        next.unwrap();
+        assert!(panics.join().is_err());
+    });
+    assert_free(name.as_str());
+}
+
 #[test]
 fn an_error_of_the_work_comes_back_and_the_lock_is_handed_on() {
     let (locks, name) = (generous(1), lock_name("work_error"));
