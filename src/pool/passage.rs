@@ -93,10 +93,14 @@ where
 
     fn enter(&self, name: &LockName, takes_baton: bool) -> Result<(Turn<'a, M>, Option<Baton<M>>), Refusal> {
         let deadline = self.lock.plan().timeout.deadline(self.start);
+        let waits = self.lock.plan().timeout != Timeout::After(Duration::ZERO);
         self.queue.enter(name, deadline, takes_baton).map_err(|no_turn| match no_turn {
-            NoTurn::TimedOut => Refusal::NotFree(self.timeout(name, self.start.elapsed(), None, None)),
             NoTurn::OwnTurn => Refusal::Other(NamedLockError::AlreadyHeld { name: name.clone(), connection_id: None }),
-            NoTurn::Circle => Refusal::Other(NamedLockError::Deadlock { name: name.clone(), source: None }),
+            NoTurn::Circle if waits => Refusal::Other(NamedLockError::Deadlock { name: name.clone(), source: None }),
+            // Who does not wait is in no circle.
+            NoTurn::Circle | NoTurn::TimedOut => {
+                Refusal::NotFree(self.timeout(name, self.start.elapsed(), None, None))
+            }
         })
     }
 

@@ -71,6 +71,23 @@ fn two_threads_that_would_wait_for_each_other_are_told_of_the_deadlock() {
     assert_free(b.as_str());
 }
 
+/// Who does not wait is in no circle.
+#[test]
+fn trying_for_the_lock_of_a_thread_that_waits_for_this_one_gives_none() {
+    let (locks, a, b) = (generous(4), lock_name("tried_a"), lock_name("tried_b"));
+    thread::scope(|scope| {
+        let outcome: Outcome<_> = locks.with_named_lock(&a, SOON, |_| {
+            let waits = || locks.with_named_lock(&b, SOON, |_| locks.with_named_lock(&a, SOON, |_| Outcome::Ok(())));
+            let other = scope.spawn(waits);
+            wait_until_in_line(&locks, &a, 1);
+            Ok((locks.try_with_named_lock(&b, |_| Outcome::Ok(())), other))
+        });
+        let (tried, other) = outcome.unwrap();
+        assert_eq!(tried.unwrap(), None);
+        other.join().unwrap().unwrap();
+    });
+}
+
 #[test]
 fn a_reentrant_lock_runs_on_a_connection_of_the_pool() {
     let (locks, name) = (generous(2), lock_name("reentrant"));
