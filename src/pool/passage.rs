@@ -85,10 +85,8 @@ where
             }
         };
         drop(other_turns);
-        let mut section = ended.section;
-        section.waited += self.in_queue + self.in_checkout;
-        self.tell_end(&section, handed_off);
-        Ok(section)
+        self.tell_end(&ended.section, handed_off);
+        Ok(ended.section)
     }
 
     fn enter(&self, name: &LockName, takes_baton: bool) -> Result<(Turn<'a, M>, Option<Baton<M>>), Refusal> {
@@ -98,9 +96,7 @@ where
             NoTurn::OwnTurn => Refusal::Other(NamedLockError::AlreadyHeld { name: name.clone(), connection_id: None }),
             NoTurn::Circle if waits => Refusal::Other(NamedLockError::Deadlock { name: name.clone(), source: None }),
             // Who does not wait is in no circle.
-            NoTurn::Circle | NoTurn::TimedOut => {
-                Refusal::NotFree(self.timeout(name, self.start.elapsed(), None, None))
-            }
+            NoTurn::Circle | NoTurn::TimedOut => Refusal::NotFree(self.timeout(name, self.start.elapsed(), None, None)),
         })
     }
 
@@ -130,18 +126,24 @@ where
         let mut others = self.options.pool.max_size();
         loop {
             let plan = Plan { timeout: self.lock.plan().timeout.left(self.start), kept, ..self.lock.plan() };
-            let asked = Instant::now();
+            let mut waited = Duration::ZERO;
             let once = |conn: &mut _| {
-                let handed_off = kept.is_some();
-                if !handed_off {
+                waited = self.start.elapsed();
+                let mut on_server = Duration::ZERO;
+                if kept.is_none() {
+                    on_server = waited.saturating_sub(self.in_queue + self.in_checkout);
                     chain.set(Chain::new());
                 }
-                self.tell_waited(if handed_off { Duration::ZERO } else { asked.elapsed() });
+                self.tell_waited(on_server);
                 work.take().expect("a section runs its work once")(conn)
             };
             let keep = || self.hands_off() && self.goes_on(chain.get()) && turn.can_pass();
             match section::run(&mut conn, plan, once, keep) {
-                Ok(Ok(ended)) => return Ok((conn, ended)),
+                Ok(Ok(mut ended)) => {
+                    // All of it: also what went to connections that turned out to be stale.
+                    ended.section.waited = waited;
+                    return Ok((conn, ended));
+                }
                 Ok(Err(Busy { name, .. })) => {
                     let holder = holders::holder(&mut conn, &name).ok().flatten();
                     let error = self.timeout(&name, self.in_queue, holder, None);

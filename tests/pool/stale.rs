@@ -1,6 +1,9 @@
 //! Connections that died in the pool are replaced, and nobody sees it.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use diesel::{
     MysqlConnection,
@@ -89,14 +92,20 @@ fn a_session_that_is_killed_while_it_waits_is_replaced() {
         number(&mut connect(), &format!("{query}'{database}'"))
     };
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| lock.run_pooled(&locks, |_| Outcome::Ok(())))).collect();
+        let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| lock.section_pooled(&locks, |_| ()))).collect();
         wait_until_in_line(&locks, &name, 2);
+        let in_line = Instant::now();
         wait_until("the session to wait", || in_wait().is_some());
         let waiting = in_wait().unwrap();
         kill(waiting as u64);
         wait_until("another session to wait in its place", || in_wait().is_some_and(|id| id != waiting));
+        let in_vain = in_line.elapsed();
         drop(elsewhere);
-        threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+        for thread in threads {
+            let section = thread.join().unwrap().unwrap();
+            assert!(section.lost.is_none(), "{:?}", section.lost);
+            assert!(section.waited >= in_vain, "{:?} of {in_vain:?}", section.waited);
+        }
     });
     assert_free(name.as_str());
     connect().batch_execute(&format!("DROP DATABASE {database}")).unwrap();
