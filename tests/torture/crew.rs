@@ -29,6 +29,7 @@ pub struct Crew {
     pub reports: Vec<Report>,
     /// How many of the sections came to run.
     pub ran: usize,
+    pub hand_offs: usize,
     pub violations: Vec<Violation>,
     /// The last life of each process that said that it is idle.
     idle: Vec<Option<u16>>,
@@ -46,7 +47,7 @@ impl Crew {
         let (outbox, inbox) = channel();
         let workers = orders.into_iter().map(|orders| Worker::start(orders, &outbox)).collect::<Result<Vec<_>, _>>()?;
         let idle = vec![None; workers.len()];
-        Ok(Self { workers, inbox, outbox, reports: Vec::new(), ran: 0, violations: Vec::new(), idle })
+        Ok(Self { workers, inbox, outbox, reports: Vec::new(), ran: 0, hand_offs: 0, violations: Vec::new(), idle })
     }
 
     /// Takes in what the workers have told, and looks whether they are alive.
@@ -69,6 +70,7 @@ impl Crew {
                 self.ran += usize::from(report.outcome.ran());
                 self.reports.push(report);
             }
+            Message::HandedOff => self.hand_offs += 1,
             Message::Idle => self.idle[usize::from(process)] = Some(life),
             Message::Violation(violation) => self.violations.push(violation),
         }
@@ -216,7 +218,7 @@ impl Drop for Stopped {
 }
 
 fn arguments(orders: &Orders) -> Vec<String> {
-    let Orders { url, seed, process, life, threads, connections, untested, locking, hasty } = orders;
+    let Orders { url, seed, process, life, threads, connections, in_turn, untested, locking, hasty } = orders;
     let mut arguments = vec![
         format!("--url={url}"),
         format!("--seed={seed}"),
@@ -224,6 +226,7 @@ fn arguments(orders: &Orders) -> Vec<String> {
         format!("--life={life}"),
         format!("--threads={threads}"),
         format!("--connections={connections}"),
+        format!("--in-turn={in_turn}"),
         format!("--locking={}", word(locking)),
     ];
     arguments.extend(untested.then(|| "--untested".to_owned()));

@@ -60,6 +60,8 @@ pub struct Report {
     pub section: SectionId,
     /// The session it ran on; `None` if that could not be asked.
     pub connection: Option<u64>,
+    /// It came with its turn in the queue of the process.
+    pub in_turn: bool,
     /// How many locks it was over.
     pub locks: usize,
     /// `None`: for ever.

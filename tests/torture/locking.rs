@@ -7,12 +7,20 @@ use diesel::{
     MysqlConnection,
     r2d2::{ConnectionManager, PooledConnection},
 };
-use diesel_named_lock::{NamedLock, NamedLockError};
+use diesel_named_lock::{NamedLock, NamedLockError, NamedLockPool};
 
 use crate::{by_hand, history::Outcome};
 
 pub type Manager = ConnectionManager<MysqlConnection>;
 pub type Conn = PooledConnection<Manager>;
+pub type Locks = NamedLockPool<Manager>;
+
+/// On which connection a section runs.
+pub enum Place<'p> {
+    On(&'p mut Conn),
+    /// On the one that comes with its turn in the queue of the process, perhaps with the lock.
+    InTurn(&'p Locks),
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Locking {
@@ -59,14 +67,15 @@ pub enum WorkError {
 
 pub type Work<'w> = dyn FnMut(&mut Conn) -> Result<(), WorkError> + 'w;
 
-pub fn section(locking: Locking, conn: &mut Conn, order: &Order, work: &mut Work<'_>) -> Verdict {
-    match locking {
-        Locking::Ours => ours(conn, order, work).unwrap_or_else(|error| told_by(&error)),
-        by_hand => by_hand::section(by_hand, conn, order, work),
+pub fn section(locking: Locking, place: Place<'_>, order: &Order, work: &mut Work<'_>) -> Verdict {
+    match (locking, place) {
+        (Locking::Ours, place) => ours(place, order, work).unwrap_or_else(|error| told_by(&error)),
+        (by_hand, Place::On(conn)) => by_hand::section(by_hand, conn, order, work),
+        (_, Place::InTurn(_)) => unreachable!("no queue by hand"),
     }
 }
 
-fn ours(conn: &mut Conn, order: &Order, work: &mut Work<'_>) -> Result<Verdict, NamedLockError> {
+fn ours(place: Place<'_>, order: &Order, work: &mut Work<'_>) -> Result<Verdict, NamedLockError> {
     let mut lock = match order.names[..] {
         [name] => NamedLock::new(name)?,
         _ => NamedLock::all_of(order.names.iter().copied())?,
@@ -77,13 +86,20 @@ fn ours(conn: &mut Conn, order: &Order, work: &mut Work<'_>) -> Result<Verdict, 
     }
     if order.transaction {
         // The work's error wins over that of the lock: who gets it learns nothing of the lock.
-        return Ok(match lock.run_transaction(conn, work) {
+        let outcome = match place {
+            Place::On(conn) => lock.run_transaction(conn, work),
+            Place::InTurn(locks) => lock.run_transaction_pooled(locks, work),
+        };
+        return Ok(match outcome {
             Ok(()) => Verdict { outcome: Outcome::Ok, alone: true },
             Err(WorkError::Lock(error)) => told_by(&error),
             Err(error) => Verdict { outcome: of_work(&error), alone: false },
         });
     }
-    let section = lock.section(conn, work)?;
+    let section = match place {
+        Place::On(conn) => lock.section(conn, work)?,
+        Place::InTurn(locks) => lock.section_pooled(locks, work)?,
+    };
     Ok(match (section.value, section.lost) {
         (_, Some(error)) => told_by(&error),
         (Ok(()), None) => Verdict { outcome: Outcome::Ok, alone: true },

@@ -32,6 +32,7 @@ mod crew;
 mod history;
 mod leaks;
 mod locking;
+mod look;
 mod message;
 mod performer;
 mod report;

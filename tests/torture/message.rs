@@ -19,6 +19,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     Section(Report),
+    /// A thread has got its lock from another one of its process.
+    HandedOff,
     /// All threads have stopped, and every connection is in the pool.
     Idle,
     Violation(Violation),
@@ -35,6 +37,7 @@ impl Message {
         let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
         match what {
             "section" => read_report(rest.split_ascii_whitespace()).map(Self::Section),
+            "handed-off" => Some(Self::HandedOff),
             "idle" => Some(Self::Idle),
             "violation" => {
                 let (kind, what) = rest.split_once(' ')?;
@@ -48,15 +51,18 @@ impl Message {
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Section(Report { section, connection, locks, timeout, waited, outcome, alone, within }) => write!(
-                f,
-                "section {} {} {locks} {} {} {} {alone} {within}",
-                section.0,
-                connection.map_or_else(|| "-".to_owned(), |id| id.to_string()),
-                timeout.map_or_else(|| "-".to_owned(), |timeout| timeout.as_micros().to_string()),
-                waited.as_micros(),
-                word(outcome)
-            ),
+            Self::Section(Report { section, connection, in_turn, locks, timeout, waited, outcome, alone, within }) => {
+                write!(
+                    f,
+                    "section {} {} {in_turn} {locks} {} {} {} {alone} {within}",
+                    section.0,
+                    connection.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+                    timeout.map_or_else(|| "-".to_owned(), |timeout| timeout.as_micros().to_string()),
+                    waited.as_micros(),
+                    word(outcome)
+                )
+            }
+            Self::HandedOff => write!(f, "handed-off"),
             Self::Idle => write!(f, "idle"),
             Self::Violation(Violation { kind, what, .. }) => {
                 write!(f, "violation {} {}", word(kind), what.replace('\n', " / "))
@@ -69,6 +75,7 @@ fn read_report(mut words: SplitAsciiWhitespace<'_>) -> Option<Report> {
     Some(Report {
         section: SectionId(words.next()?.parse().ok()?),
         connection: words.next()?.parse().ok(),
+        in_turn: words.next()?.parse().ok()?,
         locks: words.next()?.parse().ok()?,
         timeout: words.next()?.parse().ok().map(Duration::from_micros),
         waited: Duration::from_micros(words.next()?.parse().ok()?),

@@ -3,14 +3,15 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
 use crate::{
     history::{Outcome, Report, SectionId},
-    locking::{self, Conn, Locking, Order, Verdict, WorkError},
+    locking::{self, Conn, Locking, Order, Place, Verdict, WorkError},
+    look::look_at,
     message::Message,
     tables::{NAMES, insert_event, read_counter, write_counter},
     violation::{Kind, Violation},
@@ -37,31 +38,30 @@ impl Performer {
     /// Runs a section and what is inside of it. `connection`: its session, where that is known.
     ///
     /// Panics on if the inner section was to panic: through the outer one.
-    pub fn perform(self, conn: &mut Conn, plan: &Plan, connection: Option<u64>) {
+    pub fn perform(self, place: Place<'_>, plan: &Plan, mut connection: Option<u64>) {
         let (begun, mut waited) = (Instant::now(), None);
+        let in_turn = matches!(place, Place::InTurn(_));
+        let names: Vec<_> = plan.locks.iter().map(|&lock| NAMES[lock]).collect();
         let mut work = |conn: &mut Conn| {
             waited.get_or_insert_with(|| begun.elapsed());
+            if in_turn {
+                connection = look_at(conn, &names, self);
+            }
             self.work(conn, plan, connection)
         };
-        let names = plan.locks.iter().map(|&lock| NAMES[lock]).collect();
-        let order = Order { names, timeout: plan.timeout, reentrant: plan.reentrant, transaction: plan.transaction };
-        let section = || locking::section(self.locking, conn, &order, &mut work);
-        let verdict = catch_unwind(AssertUnwindSafe(section));
+        let (timeout, reentrant, transaction) = (plan.timeout, plan.reentrant, plan.transaction);
+        let order = Order { names: names.clone(), timeout, reentrant, transaction };
+        let section = || locking::section(self.locking, place, &order, &mut work);
+        let outcome = catch_unwind(AssertUnwindSafe(section));
         let waited = waited.unwrap_or_else(|| begun.elapsed());
-        match verdict {
-            Ok(verdict) => self.report(plan, connection, waited, verdict),
-            Err(panic) => {
-                self.report(plan, connection, waited, Verdict { outcome: Outcome::Panicked, alone: false });
-                resume_unwind(panic);
-            }
+        let panicked = Verdict { outcome: Outcome::Panicked, alone: false };
+        let Verdict { outcome: told, alone } = *outcome.as_ref().unwrap_or(&panicked);
+        let (section, locks, within) = (self.section_id(plan.number), names.len(), plan.within);
+        let report = Report { section, connection, in_turn, locks, timeout, waited, outcome: told, alone, within };
+        Message::Section(report).send();
+        if let Err(panic) = outcome {
+            resume_unwind(panic);
         }
-    }
-
-    fn report(self, plan: &Plan, connection: Option<u64>, waited: Duration, verdict: Verdict) {
-        let Verdict { outcome, alone } = verdict;
-        let section = self.section_id(plan.number);
-        let (locks, timeout, within) = (plan.locks.len(), plan.timeout, plan.within);
-        Message::Section(Report { section, connection, locks, timeout, waited, outcome, alone, within }).send();
     }
 
     /// A read-modify-write of the counter of every lock, with nothing but the locks to protect it.
@@ -79,8 +79,8 @@ impl Performer {
         }
         // Only now, for it may be over the same counters.
         match &plan.inner {
-            Some(inner) if plan.catches => self.perform_all(conn, inner, connection),
-            Some(inner) => self.perform(conn, inner, connection),
+            Some(inner) if plan.catches => self.perform_all(Place::On(conn), inner, connection),
+            Some(inner) => self.perform(Place::On(conn), inner, connection),
             None => {}
         }
         names().try_for_each(|name| insert_event(conn, section, name, "leave"))?;
@@ -92,8 +92,8 @@ impl Performer {
     }
 
     /// Runs a section, and takes the panics that were to be.
-    pub fn perform_all(self, conn: &mut Conn, plan: &Plan, connection: Option<u64>) {
-        let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.perform(conn, plan, connection))) else { return };
+    pub fn perform_all(self, place: Place<'_>, plan: &Plan, connection: Option<u64>) {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.perform(place, plan, connection))) else { return };
         if !panic.is::<Chosen>() {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();

@@ -22,6 +22,7 @@ pub struct Summary {
     pub settings: Settings,
     pub history: History,
     pub faults: BTreeMap<Fault, usize>,
+    pub hand_offs: usize,
     pub violations: Vec<Violation>,
     pub time: Duration,
 }
@@ -31,6 +32,7 @@ impl Summary {
         let Settings { seed, processes, threads, connections, .. } = self.settings;
         let reports = &self.history.reports;
         let ran = reports.iter().filter(|report| report.outcome.ran()).count();
+        let in_turn = reports.iter().filter(|report| report.in_turn && report.outcome.ran()).count();
         let outcomes = tally(reports.iter().map(|report| format!("{:?}", report.outcome)));
         let faults = self.faults.iter().map(|(fault, count)| (fault.to_string(), *count)).collect();
         let waited = |report: &Report| report.waited;
@@ -43,6 +45,7 @@ impl Summary {
         println!("sections    {}, of which {ran} came to run", reports.len());
         list(&outcomes);
         println!("{:>18}  without an end: their process was killed", self.cut_short());
+        println!("in turn     {in_turn} of those that ran, {} of them by hand-off", self.hand_offs);
         println!("waits       {:.3} s the longest, at most {:.3} s beyond the timeout", longest(), beyond());
         println!("events      {}, and {} updates", self.history.events.len(), self.history.writes.len());
         println!("faults      {}", self.faults.values().sum::<usize>());

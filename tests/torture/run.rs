@@ -61,18 +61,31 @@ pub fn run(server: &Server, settings: &Settings) -> Result<Summary, Box<dyn Erro
     if crew.violations.is_empty() {
         checkpoint(settings, &mut tormentor, &mut crew)?;
     }
+    let hand_offs = crew.hand_offs;
     let (reports, found) = crew.end();
 
     let mut history = tables::load(&mut tormentor.conn)?;
     (history.reports, history.found) = (reports, found);
     (history.struck, history.kills) = (tormentor.struck, tormentor.kills);
     let violations = checker::check(&history);
-    Ok(Summary { settings: settings.clone(), history, faults: tormentor.done, violations, time: start.elapsed() })
+    Ok(Summary {
+        settings: settings.clone(),
+        history,
+        faults: tormentor.done,
+        hand_offs,
+        violations,
+        time: start.elapsed(),
+    })
 }
 
 /// The processes differ in how they come to their connections.
 fn orders(server: &Server, settings: &Settings, process: u8) -> Orders {
     let url = if process % 2 == 0 { server.url() } else { server.tcp_url() };
+    let in_turn = match (settings.locking, process % 4) {
+        (Locking::Ours, 1 | 2) => settings.threads,
+        (Locking::Ours, 3) => settings.threads / 2,
+        _ => 0,
+    };
     Orders {
         url: url.to_owned(),
         seed: settings.seed,
@@ -80,6 +93,7 @@ fn orders(server: &Server, settings: &Settings, process: u8) -> Orders {
         life: 0,
         threads: settings.threads,
         connections: settings.connections,
+        in_turn,
         untested: process % 3 == 2,
         locking: settings.locking,
         hasty: settings.hasty,

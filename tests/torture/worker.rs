@@ -10,22 +10,17 @@ use std::{
 };
 
 use clap::Parser;
-use diesel::{
-    prelude::*,
-    r2d2::Pool,
-    result::QueryResult,
-    sql_query,
-    sql_types::{BigInt, Nullable, Text, Unsigned},
-};
+use diesel::r2d2::Pool;
+use diesel_named_lock::{HandedOffEvent, HandleLockEvent, NamedLockPool};
 
 use crate::{
     control::Control,
-    locking::{Conn, Locking, Manager},
+    locking::{Locking, Locks, Manager, Place},
+    look::look_at,
     message::Message,
     performer::Performer,
-    tables::NAMES,
     violation::{Kind, Violation},
-    workload::Planner,
+    workload::{Plan, Planner},
 };
 
 /// What the parent wants of a worker: its command line.
@@ -43,6 +38,9 @@ pub struct Orders {
     pub threads: u8,
     #[arg(long)]
     pub connections: u32,
+    /// So many of the threads take their sections through a `NamedLockPool`.
+    #[arg(long)]
+    pub in_turn: u8,
     /// Leave out the pool's test at check-out.
     #[arg(long)]
     pub untested: bool,
@@ -68,12 +66,13 @@ pub fn run(orders: &Orders) {
         .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
         .build(Manager::new(&orders.url))
         .expect("a pool");
+    let locks = NamedLockPool::builder(pool).event_handler(Box::new(Teller)).build();
     let control = Control::new(usize::from(orders.threads));
     let watch = Watch::new(usize::from(orders.threads));
     thread::scope(|scope| {
         for thread in 0..orders.threads {
-            let (pool, control, watch) = (&pool, &control, &watch);
-            scope.spawn(move || run_sections(orders, thread, pool, control, watch));
+            let (locks, control, watch) = (&locks, &control, &watch);
+            scope.spawn(move || run_sections(orders, thread, locks, control, watch));
         }
         scope.spawn(|| watch.look(orders, &control));
         // Here, so that the end of the input is noticed whatever the threads do.
@@ -81,48 +80,44 @@ pub fn run(orders: &Orders) {
     });
 }
 
-fn run_sections(orders: &Orders, thread: u8, pool: &Pool<Manager>, control: &Control, watch: &Watch) {
+#[derive(Debug)]
+struct Teller;
+
+impl HandleLockEvent for Teller {
+    fn handle_handed_off(&self, _: HandedOffEvent<'_>) {
+        Message::HandedOff.send();
+    }
+}
+
+fn run_sections(orders: &Orders, thread: u8, locks: &Locks, control: &Control, watch: &Watch) {
     let Orders { seed, process, life, locking, hasty, .. } = *orders;
     let performer = Performer { process, life, thread, locking };
     let mut planner = Planner::new(seed, process, life, thread, hasty);
     while control.may_go_on() {
         let plan = planner.next_plan();
         watch.begin(thread, plan.number);
-        match pool.get() {
-            Ok(mut conn) => {
-                let connection = look_at(&mut conn, performer);
-                performer.perform_all(&mut conn, &plan, connection);
-            }
-            Err(error) => {
-                let what = format!("process {process} (life {life}) got no connection: {error}");
-                Message::Violation(Violation::new(Kind::NeverWoken, what)).send();
-            }
+        if thread < orders.in_turn {
+            performer.perform_all(Place::InTurn(locks), &plan, None);
+        } else {
+            on_a_connection(locks.pool(), performer, &plan);
         }
         watch.end(thread);
         planner.pause().into_iter().for_each(thread::sleep);
     }
 }
 
-#[derive(QueryableByName)]
-struct Look {
-    #[diesel(sql_type = Unsigned<BigInt>)]
-    id: u64,
-    #[diesel(sql_type = Nullable<Text>)]
-    held: Option<String>,
-}
-
-/// A connection that comes out of the pool holds nothing. `None` where it can't be asked: the section will see.
-fn look_at(conn: &mut Conn, performer: Performer) -> Option<u64> {
-    let held = NAMES.map(|name| format!("IF(IS_USED_LOCK('{name}') = CONNECTION_ID(), '{name}', NULL)")).join(", ");
-    let query = format!("SELECT CONNECTION_ID() AS id, NULLIF(CONCAT_WS(', ', {held}), '') AS held");
-    let look: QueryResult<Look> = sql_query(query).get_result(conn);
-    let Look { id, held } = look.ok()?;
-    if let Some(held) = held {
-        let Performer { process, life, .. } = performer;
-        let what = format!("connection {id} came out of the pool of process {process} (life {life}) holding {held}");
-        Message::Violation(Violation::new(Kind::Leak, what)).send();
+fn on_a_connection(pool: &Pool<Manager>, performer: Performer, plan: &Plan) {
+    match pool.get() {
+        Ok(mut conn) => {
+            let connection = look_at(&mut conn, &[], performer);
+            performer.perform_all(Place::On(&mut conn), plan, connection);
+        }
+        Err(error) => {
+            let Performer { process, life, .. } = performer;
+            let what = format!("process {process} (life {life}) got no connection: {error}");
+            Message::Violation(Violation::new(Kind::NeverWoken, what)).send();
+        }
     }
-    Some(id)
 }
 
 /// Since when each thread has been at its section.
