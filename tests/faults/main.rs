@@ -7,6 +7,7 @@
 mod client;
 mod connection;
 mod deadlock;
+mod hand_off;
 mod killed;
 mod limits;
 mod network;
@@ -61,6 +62,7 @@ fn scenarios() -> Vec<Scenario> {
         panics::scenarios(),
         connection::scenarios(),
         pools::scenarios(),
+        hand_off::scenarios(),
     ]
     .concat()
 }

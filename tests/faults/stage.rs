@@ -16,7 +16,7 @@ use diesel::{
     r2d2::{ConnectionManager, Pool, PooledConnection},
     sql_query,
 };
-use diesel_named_lock::{MysqlSession, NamedLock, NamedLockError};
+use diesel_named_lock::{MysqlSession, NamedLock, NamedLockError, NamedLockPool, Section};
 use test_server::{Product, Server};
 
 use crate::{
@@ -28,7 +28,11 @@ use crate::{
 pub type Manager = ConnectionManager<MysqlConnection>;
 pub type Connections = Pool<Manager>;
 pub type Checkout = PooledConnection<Manager>;
+pub type Locks = NamedLockPool<Manager>;
 pub type Work = Result<(), NamedLockError>;
+
+/// The work of a section, with a value that must not get lost.
+type Valued<'w, C> = Box<dyn FnOnce(&mut C) -> Result<u32, NamedLockError> + 'w>;
 
 pub struct Stage {
     pub server: Arc<Server>,
@@ -162,15 +166,33 @@ impl Stage {
         conn: &mut C,
         work: impl FnOnce(&mut C) -> Work,
     ) -> Outcome {
+        self.watched(work, |work| lock.section(conn, work))
+    }
+
+    /// The same, on the connection that comes with the turn.
+    pub fn section_in_turn(
+        &self,
+        lock: &NamedLock,
+        locks: &Locks,
+        work: impl FnOnce(&mut Checkout) -> Work,
+    ) -> Outcome {
+        self.watched(work, |work| lock.section_pooled(locks, work))
+    }
+
+    fn watched<C>(
+        &self,
+        work: impl FnOnce(&mut C) -> Work,
+        section: impl FnOnce(Valued<'_, C>) -> Result<Section<Result<u32, NamedLockError>>, NamedLockError>,
+    ) -> Outcome {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let value = COUNT.fetch_add(1, Ordering::Relaxed);
         let mut returned = None;
         let ended = catch(|| {
-            lock.section(conn, |conn| {
+            section(Box::new(|conn| {
                 let result = work(conn).map(|()| value);
                 returned = Some(format!("{result:?}"));
                 result
-            })
+            }))
         });
         let outcome = match ended {
             Err(panic) => {

@@ -1,6 +1,6 @@
 //! What an application's event handler is told.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use diesel_named_lock::{
     HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NamedLockError, NamedLockPool, TimedOutEvent, WaitedEvent,
@@ -113,6 +113,35 @@ fn a_lost_lock_is_told() {
     });
     assert!(outcome.is_err());
     assert_eq!(told.all(), ["waited", "lost"]);
+}
+
+#[derive(Debug)]
+struct PanicsAtHandOffs;
+
+impl HandleLockEvent for PanicsAtHandOffs {
+    fn handle_handed_off(&self, _: HandedOffEvent<'_>) {
+        panic!("the handler panics");
+    }
+}
+
+#[test]
+fn a_handler_that_panics_at_a_hand_off_leaves_the_next_one_its_lock() {
+    let locks = NamedLockPool::builder(pool(1)).event_handler(Box::new(PanicsAtHandOffs)).build();
+    let name = lock_name("hand_off_panics");
+    thread::scope(|scope| {
+        let panics = || {
+            locks.with_named_lock(&name, SOON, |_| {
+                wait_until_in_line(&locks, &name, 1);
+                Outcome::Ok(())
+            })
+        };
+        let panics = scope.spawn(panics);
+        wait_until("the first one to have its turn", || in_use(&locks) == 1);
+        let next = locks.with_named_lock(&name, SOON, |conn| Outcome::Ok(holder(name.as_str()) == Some(id(conn))));
+        assert!(next.unwrap(), "the next one holds the lock");
+        assert_eq!(panics.join().unwrap_err().downcast_ref(), Some(&"the handler panics"));
+    });
+    assert_free(name.as_str());
 }
 
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Whatever way a section ends, the next thread gets a lock that is truly held, on a connection that is clean.
 
 use std::{
+    panic::panic_any,
     sync::{
         atomic::{AtomicU64, Ordering},
         mpsc,
@@ -8,7 +9,7 @@ use std::{
     thread,
 };
 
-use diesel::{prelude::*, sql_query};
+use diesel::{connection::InstrumentationEvent, prelude::*, sql_query};
 use diesel_named_lock::{LockName, NamedLockError, NamedLockPool};
 
 use crate::{line::*, world::*};
@@ -79,26 +80,50 @@ fn after_a_connection_that_was_swapped_the_next_one_starts_afresh() {
     assert!(!same_session);
 }
 
-#[test]
-fn after_a_panic_in_the_work_the_next_one_is_served() {
-    let (locks, name) = (generous(1), lock_name("panic"));
+/// Runs `first` with a thread in line behind it. The section panics, in it or after it; the next one is served.
+fn panics_and_then_the_next(what: &str, first: impl FnOnce(&mut Conn) + Send) {
+    let (locks, name) = (generous(1), lock_name(what));
     let (entered, has_entered) = mpsc::channel();
     thread::scope(|scope| {
         let panics = || {
-            locks.with_named_lock(&name, SOON, |_| -> Outcome<()> {
+            locks.with_named_lock(&name, SOON, |conn| -> Outcome<()> {
                 entered.send(()).unwrap();
                 wait_until_in_line(&locks, &name, 1);
-                panic!("in the work")
+                first(conn);
+                Ok(())
             })
         };
         let panics = scope.spawn(panics);
         has_entered.recv_timeout(SOON).expect("the first one gets in");
         let next = scope.spawn(|| locks.with_named_lock(&name, SOON, |conn| Outcome::Ok(id(conn))));
-        assert_eq!(panics.join().unwrap_err().downcast_ref(), Some(&"in the work"));
+        assert_eq!(panics.join().unwrap_err().downcast_ref(), Some(&ON_PURPOSE));
         let session = next.join().unwrap().unwrap();
         assert!(is_alive(session));
     });
     assert_free(name.as_str());
+}
+
+const ON_PURPOSE: &str = "on purpose";
+
+#[test]
+fn after_a_panic_in_the_work_the_next_one_is_served() {
+    panics_and_then_the_next("panic", |_| panic_any(ON_PURPOSE));
+}
+
+/// One of Diesel's (`Instrumentation`), which the question whether the lock is still held calls, too.
+#[test]
+fn after_a_hook_that_panics_at_the_hand_off_the_next_one_is_served() {
+    for persistent in [false, true] {
+        panics_and_then_the_next("hook", |conn| {
+            let mut armed = true;
+            conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+                if armed && matches!(event, InstrumentationEvent::FinishQuery { .. }) {
+                    armed = persistent;
+                    panic_any(ON_PURPOSE);
+                }
+            });
+        });
+    }
 }
 
 /// While a panic unwinds, what is left of a section must not be taken for one that panics.
