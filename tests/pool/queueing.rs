@@ -1,13 +1,23 @@
 //! Waiting in the process.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::Duration,
 };
 
-use diesel::{prelude::*, sql_query};
-use diesel_named_lock::{NamedLock, NamedLockPool};
+use diesel::{
+    prelude::*,
+    r2d2::{
+        Pool,
+        event::{CheckinEvent, HandleEvent},
+    },
+    sql_query,
+};
+use diesel_named_lock::{LockName, NamedLock, NamedLockPool};
 
 use crate::{line::*, world::*};
 
@@ -85,6 +95,30 @@ fn sections_never_overlap() {
     assert_eq!(sections.into_inner(), 16 * 50);
     assert_eq!(locks.waiting_in_all(), 0);
     assert_free(name.as_str());
+}
+
+/// Otherwise the next one would need a second connection, or wait for this one.
+#[test]
+fn a_connection_is_back_in_the_pool_before_the_next_thread_is_called() {
+    static LOCKS: OnceLock<(Locks, LockName)> = OnceLock::new();
+    static IN_LINE: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+    #[derive(Debug)]
+    struct AtCheckIn;
+
+    impl HandleEvent for AtCheckIn {
+        fn handle_checkin(&self, _: CheckinEvent) {
+            let (locks, name) = LOCKS.get().expect("the pool is in use");
+            IN_LINE.lock().unwrap().push(locks.waiting(name));
+        }
+    }
+
+    let pool = Pool::builder().max_size(1).event_handler(Box::new(AtCheckIn));
+    let pool = pool.build(Manager::new(server().url())).expect("a pool");
+    let locks = NamedLockPool::builder(pool).max_hand_offs(0).build();
+    let (locks, name) = LOCKS.get_or_init(|| (locks, lock_name("check_in")));
+    assert_served(in_line(locks, name, 2, |_| (), |_, _| ()));
+    assert_eq!(*IN_LINE.lock().unwrap(), [2, 1, 0]);
 }
 
 #[test]
