@@ -1,6 +1,10 @@
 //! What an application's event handler is told.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use diesel_named_lock::{
     HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NamedLockError, NamedLockPool, TimedOutEvent, WaitedEvent,
@@ -88,6 +92,27 @@ fn a_hand_off_is_told_with_its_count() {
         "waited in the process",
     ];
     assert_eq!(told, expected);
+}
+
+/// Who has waited on the server for long hands on all the same.
+#[test]
+fn the_time_for_hand_offs_begins_with_the_grant() {
+    const TIME: Duration = Duration::from_millis(500);
+    let told = Arc::new(Told::default());
+    let handler = Box::new(Handler(told.clone()));
+    let locks = NamedLockPool::builder(pool(2)).hand_off_for(TIME).event_handler(handler).build();
+    let name = lock_name("since_the_grant");
+    let elsewhere = hold_elsewhere(name.as_str());
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let section = || locks.with_named_lock(&name, SOON, |_| Outcome::Ok(()));
+        let sections = [scope.spawn(section), scope.spawn(section)];
+        wait_until_in_line(&locks, &name, 1);
+        wait_until("the time for hand-offs to be over", || start.elapsed() > TIME);
+        drop(elsewhere);
+        sections.into_iter().for_each(|section| section.join().unwrap().unwrap());
+    });
+    assert!(told.all().contains(&"handed off 1".to_owned()), "{:?}", told.all());
 }
 
 #[test]
