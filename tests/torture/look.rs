@@ -24,7 +24,7 @@ struct Look {
 }
 
 /// Its session, which holds these locks and no others. `None` where it can't be asked: the section will see.
-pub fn look_at(conn: &mut Conn, locks: &[&str], performer: Performer) -> Option<u64> {
+pub fn look_at(conn: &mut Conn, locks: &[&str], performer: Performer<'_>) -> Option<u64> {
     let held = NAMES.map(|name| format!("IF(IS_USED_LOCK('{name}') = CONNECTION_ID(), '{name}', NULL)")).join(", ");
     let query = format!("SELECT CONNECTION_ID() AS id, CONCAT_WS(', ', {held}) AS held");
     let look: QueryResult<Look> = sql_query(query).get_result(conn);

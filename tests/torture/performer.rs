@@ -10,7 +10,7 @@ use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
 use crate::{
     history::{Outcome, Report, SectionId},
-    locking::{self, Conn, Locking, Order, Place, Verdict, WorkError},
+    locking::{self, Conn, Locking, Locks, Order, Place, Verdict, WorkError},
     look::look_at,
     message::Message,
     tables::{NAMES, insert_event, read_counter, write_counter},
@@ -20,17 +20,19 @@ use crate::{
 
 /// One thread of a worker.
 #[derive(Debug, Clone, Copy)]
-pub struct Performer {
+pub struct Performer<'l> {
     pub process: u8,
     pub life: u16,
     pub thread: u8,
     pub locking: Locking,
+    /// Where it queues for its sections, if it does.
+    pub locks: Option<&'l Locks>,
 }
 
 /// What a work panics with that is to panic. Unlike `panic!`, this prints nothing.
 struct Chosen;
 
-impl Performer {
+impl Performer<'_> {
     pub fn section_id(self, number: u32) -> SectionId {
         SectionId::new(self.process, self.life, self.thread, number)
     }
@@ -78,10 +80,13 @@ impl Performer {
             write_counter(conn, name, section, value + 1)?;
         }
         // Only now, for it may be over the same counters.
-        match &plan.inner {
-            Some(inner) if plan.catches => self.perform_all(Place::On(conn), inner, connection),
-            Some(inner) => self.perform(Place::On(conn), inner, connection),
-            None => {}
+        if let Some(inner) = &plan.inner {
+            let (place, connection) = match self.locks {
+                Some(locks) if inner.apart => (Place::InTurn(locks), None),
+                _ => (Place::On(conn), connection),
+            };
+            let perform = if plan.catches { Self::perform_all } else { Self::perform };
+            perform(self, place, inner, connection);
         }
         names().try_for_each(|name| insert_event(conn, section, name, "leave"))?;
         match plan.end {

@@ -91,22 +91,22 @@ impl HandleLockEvent for Teller {
 
 fn run_sections(orders: &Orders, thread: u8, locks: &Locks, control: &Control, watch: &Watch) {
     let Orders { seed, process, life, locking, hasty, .. } = *orders;
-    let performer = Performer { process, life, thread, locking };
+    let in_turn = (thread < orders.in_turn).then_some(locks);
+    let performer = Performer { process, life, thread, locking, locks: in_turn };
     let mut planner = Planner::new(seed, process, life, thread, hasty);
     while control.may_go_on() {
         let plan = planner.next_plan();
         watch.begin(thread, plan.number);
-        if thread < orders.in_turn {
-            performer.perform_all(Place::InTurn(locks), &plan, None);
-        } else {
-            on_a_connection(locks.pool(), performer, &plan);
+        match in_turn {
+            Some(locks) => performer.perform_all(Place::InTurn(locks), &plan, None),
+            None => on_a_connection(locks.pool(), performer, &plan),
         }
         watch.end(thread);
         planner.pause().into_iter().for_each(thread::sleep);
     }
 }
 
-fn on_a_connection(pool: &Pool<Manager>, performer: Performer, plan: &Plan) {
+fn on_a_connection(pool: &Pool<Manager>, performer: Performer<'_>, plan: &Plan) {
     match pool.get() {
         Ok(mut conn) => {
             let connection = look_at(&mut conn, &[], performer);

@@ -27,6 +27,8 @@ pub struct Plan {
     pub catches: bool,
     /// It is inside of another section over one of its locks.
     pub within: bool,
+    /// It is inside of another section, and queues for a connection of its own, where its thread queues at all.
+    pub apart: bool,
 }
 
 /// How the work ends.
@@ -88,6 +90,7 @@ impl Planner {
             inner: None,
             catches: self.chance(50),
             within: false,
+            apart: false,
         }
     }
 
@@ -106,6 +109,11 @@ impl Planner {
             }
         };
         plan.reentrant = self.chance(80);
+        plan.apart = self.chance(20);
+        if plan.apart {
+            // Others may be in the same place, with all connections among them.
+            plan.timeout = plan.timeout.map(|timeout| timeout.clamp(Duration::from_millis(1), HASTY)).or(Some(HASTY));
+        }
         plan.within = plan.locks.iter().any(|lock| outer.locks.contains(lock));
         plan
     }
