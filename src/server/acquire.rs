@@ -7,10 +7,13 @@ use diesel::{
     mysql::Mysql,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     result::QueryResult,
-    sql_types::{BigInt, Double, Integer, Nullable, Text, Unsigned},
+    sql_types::{BigInt, Double, Integer, Nullable, Unsigned},
 };
 
-use super::failure::{self, Cause, Failure};
+use super::{
+    failure::{self, Cause, Failure},
+    name::push_name,
+};
 use crate::{
     LockName,
     session::MysqlSession,
@@ -99,9 +102,9 @@ struct GetLockOnMysql<'a> {
 impl QueryFragment<Mysql> for GetLock<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("SELECT IF(IS_USED_LOCK(");
-        out.push_bind_param::<Text, _>(self.name)?;
+        push_name(&mut out, self.name)?;
         out.push_sql(") = CONNECTION_ID(), 2, GET_LOCK(");
-        out.push_bind_param::<Text, _>(self.name)?;
+        push_name(&mut out, self.name)?;
         out.push_sql(", ");
         out.push_bind_param::<Unsigned<Integer>, _>(&self.seconds)?;
         out.push_sql(")), CONNECTION_ID()");
@@ -112,9 +115,9 @@ impl QueryFragment<Mysql> for GetLock<'_> {
 impl QueryFragment<Mysql> for GetLockOrAskOnce<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("SELECT IF(IS_USED_LOCK(");
-        out.push_bind_param::<Text, _>(self.name)?;
+        push_name(&mut out, self.name)?;
         out.push_sql(") = CONNECTION_ID(), 2, GET_LOCK(");
-        out.push_bind_param::<Text, _>(self.name)?;
+        push_name(&mut out, self.name)?;
         out.push_sql(", (0 /*M! + 1 */) * ");
         out.push_bind_param::<Double, _>(&self.seconds)?;
         out.push_sql(")), CONNECTION_ID(), 0 /*M! + 1 */");
@@ -126,7 +129,7 @@ impl QueryFragment<Mysql> for GetLockOnMysql<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.unsafe_to_cache_prepared();
         out.push_sql(&format!("SELECT /*+ MAX_EXECUTION_TIME({}) */ GET_LOCK(", self.millis));
-        out.push_bind_param::<Text, _>(self.name)?;
+        push_name(&mut out, self.name)?;
         out.push_sql(&format!(", {}), CONNECTION_ID()", self.millis / 1000 + 1));
         Ok(())
     }

@@ -11,6 +11,7 @@ use diesel::{
     sql_types::{BigInt, Nullable, Text, Unsigned},
 };
 
+use super::name::push_name;
 use crate::{
     Holder, LockName,
     session::{self, MysqlSession},
@@ -28,7 +29,7 @@ impl Query for WhoHolds<'_> {
 impl QueryFragment<Mysql> for WhoHolds<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql("SELECT CONNECTION_ID(), IS_USED_LOCK(");
-        out.push_bind_param::<Text, _>(self.name)?;
+        push_name(&mut out, self.name)?;
         out.push_sql(")");
         Ok(())
     }

@@ -4,4 +4,5 @@ pub(crate) mod acquire;
 pub(crate) mod end;
 pub(crate) mod failure;
 pub(crate) mod holders;
+mod name;
 pub(crate) mod release;

@@ -5,9 +5,10 @@ use diesel::{
     mysql::Mysql,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     result::QueryResult,
-    sql_types::{BigInt, Integer, Nullable, Text, Unsigned},
+    sql_types::{BigInt, Integer, Nullable, Unsigned},
 };
 
+use super::name::push_name;
 use crate::{
     LockName,
     session::{self, MysqlSession},
@@ -39,9 +40,9 @@ impl QueryFragment<Mysql> for ReleaseLock<'_> {
         out.push_sql("SELECT IF(CONNECTION_ID() = ");
         out.push_bind_param::<Unsigned<BigInt>, _>(&self.session)?;
         out.push_sql(", RELEASE_LOCK(");
-        out.push_bind_param::<Text, _>(self.name)?;
+        push_name(&mut out, self.name)?;
         out.push_sql("), NULL), CONNECTION_ID(), IS_USED_LOCK(");
-        out.push_bind_param::<Text, _>(self.name)?;
+        push_name(&mut out, self.name)?;
         out.push_sql(")");
         Ok(())
     }

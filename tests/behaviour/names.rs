@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, str::FromStr, time::Duration};
 
+use diesel::connection::SimpleConnection;
 use diesel_named_lock::{InvalidName, LockName, NamedLock, NamedLockError, NamedLockExt};
 use proptest::{
     prelude::*,
@@ -196,4 +197,30 @@ fn names_are_taken_as_str_string_and_checked_name() {
     for outcome in outcomes {
         assert_eq!(outcome.unwrap(), Some(own));
     }
+}
+
+/// Otherwise it would be released by another name, and go back to the pool held.
+#[test]
+fn a_name_is_the_same_when_the_work_has_set_another_character_set() {
+    for charset in ["latin1", "cp1251", "utf8mb3", "binary"] {
+        let (pool, name) = (pool_of_one(), fresh("käse"));
+        let mut conn = pool.get().unwrap();
+        let outcome: Result<(), NamedLockError> = conn.with_named_lock(&name, SOON, |conn| {
+            assert_eq!(holder(&name), Some(id(conn)), "by this name for others, too");
+            conn.batch_execute(&format!("SET NAMES {charset}"))?;
+            Ok(())
+        });
+        assert!(outcome.is_ok(), "{charset}: {outcome:?}");
+        drop(conn);
+        assert_free(&name);
+    }
+}
+
+#[test]
+fn a_name_is_the_same_for_sessions_of_different_character_sets() {
+    let (mut one, mut other, name) = (connect(), connect(), fresh("käse"));
+    other.batch_execute("SET NAMES latin1").unwrap();
+    let outcome: Result<_, NamedLockError> =
+        one.with_named_lock(&name, SOON, |_| other.try_with_named_lock(&name, |_| Ok(())));
+    assert_eq!(outcome.unwrap(), None);
 }
