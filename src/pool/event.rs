@@ -8,6 +8,7 @@ use crate::{LockName, NamedLockError};
 ///
 /// Called on the thread of the section. Apart from [`handle_waited`](Self::handle_waited), nothing is held any more, and it
 /// is the next one's turn already. A panic in a method goes through the section to its caller, and leaves no lock behind.
+/// Of a section that panics, no end is told; of one that got neither its lock nor a timeout, nothing (its error says why).
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
