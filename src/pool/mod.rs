@@ -82,6 +82,9 @@ use crate::{LockName, NamedLock, NamedLockError, Section, lock::outcome, session
 ///   ([`Deadlock`](NamedLockError::Deadlock)). A circle that goes in part through the server, or through a thread that the
 ///   work has started, ends only by the timeout.
 /// * Names that differ in letter case queue apart; on MySQL they are one lock, and the server keeps them apart.
+/// * A connection that died in the pool is replaced only where the pool can tell: by its test at check-out, or by its
+///   manager's `has_broken`, as Diesel's does. Where neither does, it comes again and again:
+///   [`Broken`](NamedLockError::Broken).
 /// * A section over several locks ([`NamedLock::all_of`]) queues for each, but is not handed a lock and hands none on.
 pub struct NamedLockPool<M: ManageConnection>(Arc<Shared<M>>);
 
