@@ -1,5 +1,5 @@
-//! Several processes run thousands of sections over a few locks while a tormentor kills their statements, their
-//! sessions and themselves. A checker reads the history and says whether a promise was broken.
+//! Several processes run thousands of sections over a few locks, many of them through a `NamedLockPool`, while a tormentor
+//! kills their statements, their sessions and themselves. A checker reads the history and says whether a promise was broken.
 //!
 //! `cargo test --test torture` takes a quarter of a minute, `cargo test --test torture -- --long` some minutes. `--seed`
 //! repeats a run's faults: which, in which order and at which distance. (What each of them meets depends on the machine.)
