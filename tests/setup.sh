@@ -74,6 +74,36 @@ need_mariadb() {
     say "MariaDB server: $(server_program mariadbd)"
 }
 
+# The core package has no plugins and no Galera, and the full one starts a service. So the two packages that have them
+# are unpacked into a folder.
+need_mariadb_extras() {
+    local target
+    [ ! -e /usr/lib/mysql/plugin/metadata_lock_info.so ] || [ ! -e /usr/lib/galera/libgalera_smm.so ] || return 0
+    target=$(target_folder)/mariadb-extras || return 1
+    if [ ! -e "$target" ]; then
+        say "fetching MariaDB's plugins and Galera into $target"
+        fetch_mariadb_extras "$target" || fail "missing: MariaDB's plugins and Galera. Install mariadb-server and galera-4"
+    fi
+}
+
+# Downloads packages and unpacks them into folder $1. (A subshell, so that its end removes what it worked with.)
+fetch_mariadb_extras() (
+    target=$1
+    has apt-get && mkdir -p "$(dirname "$target")" && work=$(mktemp -d "$target.XXXXXX") && cd "$work" || exit 1
+    trap 'rm -rf "$work"' EXIT
+    update_package_lists
+    # A plugin belongs to the very version of the server. An old one may not be offered any more; then the newest has
+    # to do.
+    version=$(dpkg-query -W -f='${Version}' mariadb-server-core) || exit 1
+    download=(apt-get -qq -o APT::Sandbox::User=root download galera-4)
+    "${download[@]}" "mariadb-server=$version" || "${download[@]}" mariadb-server || exit 1
+    for deb in *.deb; do
+        dpkg-deb -x "$deb" root || exit 1
+    done
+    mkdir -p extras/usr/lib && mv root/usr/lib/mysql root/usr/lib/galera extras/usr/lib/ || exit 1
+    mv -T extras "$target" || [ -e "$target" ]
+)
+
 # Debian stable packages no MySQL; and beside MariaDB it couldn't be installed. So it is unpacked into a folder.
 need_mysql() {
     local target

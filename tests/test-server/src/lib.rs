@@ -29,5 +29,6 @@ mod recipe;
 mod server;
 mod shared;
 
+pub use mariadb::galera_library;
 pub use product::Product;
-pub use server::Server;
+pub use server::{Server, free_port};

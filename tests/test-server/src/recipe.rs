@@ -24,6 +24,8 @@ impl Recipe {
 pub(crate) struct Setting<'a> {
     pub(crate) folder: &'a Folder,
     pub(crate) port: u16,
+    /// What the caller wants besides.
+    pub(crate) options: &'a [String],
 }
 
 impl Setting<'_> {
@@ -48,10 +50,10 @@ impl Setting<'_> {
         options
     }
 
-    /// What the server is told besides.
+    /// What the server is told besides. Of an option given twice, a server takes the last.
     pub(crate) fn serving(&self) -> CommandLine {
         let folder = self.folder.name();
-        vec![
+        let mut options = vec![
             format!("--socket={folder}/socket"),
             format!("--pid-file={folder}/pid"),
             format!("--init-file={folder}/init.sql"),
@@ -61,7 +63,9 @@ impl Setting<'_> {
             "--performance-schema=ON".into(),
             "--skip-log-bin".into(),
             "--innodb-flush-log-at-trx-commit=2".into(),
-        ]
+        ];
+        options.extend_from_slice(self.options);
+        options
     }
 }
 

@@ -44,9 +44,18 @@ impl Server {
     /// [`io::ErrorKind::NotFound`] where no server of this product is installed; otherwise the end of the server's own
     /// log tells what went wrong.
     pub fn start(product: Product) -> io::Result<Server> {
+        Self::start_with(product, &[])
+    }
+
+    /// Like [`start`](Self::start), with command line options of the server's own (`--wait-timeout=5`); they win over ours.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_with(product: Product, options: &[String]) -> io::Result<Server> {
         loop {
             let port = free_port()?;
-            match Self::start_at(product, port) {
+            match Self::start_at(product, port, options) {
                 // Between our look and the server's start the port may have been taken.
                 Err(_) if !is_free(port) => continue,
                 outcome => return outcome,
@@ -54,9 +63,9 @@ impl Server {
         }
     }
 
-    fn start_at(product: Product, port: u16) -> io::Result<Server> {
+    fn start_at(product: Product, port: u16, options: &[String]) -> io::Result<Server> {
         let folder = Folder::create()?;
-        let setting = Setting { folder: &folder, port };
+        let setting = Setting { folder: &folder, port, options };
         let prepared = fs::write(folder.path().join("init.sql"), "CREATE DATABASE IF NOT EXISTS test;\n")
             .and_then(|()| match product {
                 Product::MariaDb => mariadb::recipe(&setting),
@@ -142,7 +151,12 @@ impl Server {
     }
 }
 
-fn free_port() -> io::Result<u16> {
+/// A loopback port that is free at this moment.
+///
+/// # Errors
+///
+/// Where the system has none.
+pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
