@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod breaking;
 mod error;
 mod ext;
 pub mod fence;
@@ -11,13 +12,16 @@ mod lock;
 #[cfg(feature = "migrations")]
 pub mod migration;
 mod name;
+mod operator_error;
 mod pool;
 mod section;
 mod server;
 mod session;
+mod sight;
 mod table;
 mod timeout;
 
+pub use breaking::break_lock;
 pub use error::NamedLockError;
 pub use ext::NamedLockExt;
 pub use fence::{FenceExt, FencingToken};
@@ -27,9 +31,11 @@ pub use lock::NamedLock;
 #[cfg(feature = "migrations")]
 pub use migration::{MIGRATIONS, MigrationExt};
 pub use name::{InvalidName, LockName};
+pub use operator_error::OperatorError;
 pub use pool::{
     HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NamedLockPool, NamedLockPoolBuilder, NopLockEventHandler,
     TimedOutEvent, WaitedEvent,
 };
 pub use section::Section;
 pub use session::MysqlSession;
+pub use sight::{LockState, NamedLocks, named_locks};

@@ -181,21 +181,21 @@ fn check(name: &str) -> Result<(), InvalidName> {
 ///
 /// Letter case comes second: where MySQL takes two names for one lock, both sections take it at the same place.
 pub(crate) fn in_locking_order(mut names: Vec<LockName>) -> Result<Vec<LockName>, InvalidName> {
-    names.sort_by_cached_key(|name| (folded(name), name.clone()));
+    names.sort_by_cached_key(|name| (folded(name.as_str()), name.clone()));
     names.dedup();
     if names.is_empty() {
         return Err(InvalidName::NoNames);
     }
-    match names.windows(2).find(|pair| folded(&pair[0]) == folded(&pair[1])) {
+    match names.windows(2).find(|pair| folded(pair[0].as_str()) == folded(pair[1].as_str())) {
         Some(pair) => Err(InvalidName::SameButForCase(pair[0].clone(), pair[1].clone())),
         None => Ok(names),
     }
 }
 
 /// The same for all names that MySQL takes for one, which it folds character by character.
-pub(crate) fn folded(name: &LockName) -> String {
+pub(crate) fn folded(name: &str) -> String {
     // Of the characters that a name may have, only `İ` becomes two, of which MySQL keeps the first.
-    name.as_str().chars().filter_map(|c| c.to_lowercase().next()).collect()
+    name.chars().filter_map(|c| c.to_lowercase().next()).collect()
 }
 
 impl fmt::Display for LockName {

@@ -236,7 +236,7 @@ where
 
 /// The same for all names that are one lock on MySQL.
 fn key(name: &LockName) -> Vec<u8> {
-    name::folded(name).into_bytes()
+    name::folded(name.as_str()).into_bytes()
 }
 
 /// After a statement on the table has failed.

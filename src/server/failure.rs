@@ -60,7 +60,7 @@ pub(crate) fn of_uncached<C: MysqlSession>(conn: &mut C, error: Error) -> Failur
 }
 
 /// The number of the error that the last statement of this session failed with, if it can still be asked for.
-fn error_number<C: MysqlSession>(conn: &mut C) -> Option<i32> {
+pub(crate) fn error_number<C: MysqlSession>(conn: &mut C) -> Option<i32> {
     // Not preparable on MySQL, hence as batches, and one by one: of a batch of two that `KILL QUERY` ends in between, the
     // server has announced a second result that never comes. Without a condition, the second leaves its variable as
     // it was.

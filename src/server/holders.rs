@@ -53,8 +53,9 @@ pub(crate) fn who_holds<C: MysqlSession>(conn: &mut C, name: &LockName) -> Query
     ask().or_else(|_| ask())
 }
 
-#[derive(QueryableByName)]
-struct Process {
+/// What the server's process list says of a session; nothing where it does not show it.
+#[derive(QueryableByName, Default)]
+pub(crate) struct Process {
     #[diesel(sql_type = Nullable<Text>)]
     user: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -67,9 +68,21 @@ struct Process {
     time: Option<i64>,
 }
 
+impl Process {
+    pub(crate) fn into_holder(self, connection_id: u64) -> Holder {
+        let state_for = self.time.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        Holder { connection_id, user: self.user, host: self.host, database: self.db, statement: self.info, state_for }
+    }
+}
+
 /// The session that holds the lock, described as far as the server lets this account see it.
 pub(crate) fn holder<C: MysqlSession>(conn: &mut C, name: &LockName) -> QueryResult<Option<Holder>> {
-    let (_, Some(connection_id)) = who_holds(conn, name)? else { return Ok(None) };
+    let (_, holder) = who_holds(conn, name)?;
+    Ok(holder.map(|connection_id| describe(conn, connection_id)))
+}
+
+/// A session as far as the server lets this account see it.
+pub(crate) fn describe<C: MysqlSession>(conn: &mut C, connection_id: u64) -> Holder {
     // Without the PROCESS privilege there is no row; the id stands for itself.
     let process: Option<Process> = sql_query(
         "SELECT USER AS user, HOST AS host, DB AS db, LEFT(INFO, 1024) AS info, TIME AS time \
@@ -79,12 +92,5 @@ pub(crate) fn holder<C: MysqlSession>(conn: &mut C, name: &LockName) -> QueryRes
     .get_result(conn)
     .optional()
     .unwrap_or_default();
-    Ok(Some(describe(connection_id, process)))
-}
-
-fn describe(connection_id: u64, process: Option<Process>) -> Holder {
-    let (user, host, database, statement, time) =
-        process.map_or_else(Default::default, |p| (p.user, p.host, p.db, p.info, p.time));
-    let state_for = time.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-    Holder { connection_id, user, host, database, statement, state_for }
+    process.unwrap_or_default().into_holder(connection_id)
 }

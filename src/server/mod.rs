@@ -1,8 +1,10 @@
 //! Everything that is said to a server. No other module writes SQL.
 
 pub(crate) mod acquire;
+pub(crate) mod denied;
 pub(crate) mod end;
 pub(crate) mod failure;
 pub(crate) mod holders;
+pub(crate) mod locks;
 mod name;
 pub(crate) mod release;

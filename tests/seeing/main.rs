@@ -1,0 +1,12 @@
+//! What an operator sees and can do, on real servers, with what is in the way really in the way.
+//!
+//! `TEST_SERVER=mariadb` (the default) or `TEST_SERVER=mysql`.
+
+mod breaking;
+mod listing;
+mod privileges;
+mod stage;
+mod switched_off;
+#[path = "../behaviour/world.rs"]
+#[allow(dead_code, reason = "the behaviour tests use the rest of it")]
+mod world;
