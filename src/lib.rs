@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 mod breaking;
+mod diagnosis;
 mod error;
 mod ext;
 pub mod fence;
@@ -14,6 +15,7 @@ pub mod migration;
 mod name;
 mod operator_error;
 mod pool;
+mod report;
 mod section;
 mod server;
 mod session;
@@ -36,6 +38,7 @@ pub use pool::{
     HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NamedLockPool, NamedLockPoolBuilder, NopLockEventHandler,
     TimedOutEvent, WaitedEvent,
 };
+pub use report::{Finding, Product, ServerReport, Severity, Topic, server_report};
 pub use section::Section;
 pub use session::MysqlSession;
 pub use sight::{LockState, NamedLocks, named_locks};

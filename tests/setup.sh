@@ -100,8 +100,8 @@ fetch_mariadb_extras() (
     for deb in *.deb; do
         dpkg-deb -x "$deb" root || exit 1
     done
-    mkdir -p extras/usr/lib && mv root/usr/lib/mysql root/usr/lib/galera extras/usr/lib/ || exit 1
-    mv -T extras "$target" || [ -e "$target" ]
+    rm -rf root/usr/{bin,sbin,share}
+    mv -T root "$target" || [ -e "$target" ]
 )
 
 # Debian stable packages no MySQL; and beside MariaDB it couldn't be installed. So it is unpacked into a folder.

@@ -10,6 +10,8 @@ use crate::{OperatorError, session::MysqlSession};
 pub(crate) enum Privilege {
     PerformanceSchema,
     Process,
+    /// MariaDB's.
+    ReplicaStatus,
     Kill,
 }
 
@@ -29,10 +31,9 @@ pub(crate) fn explain<C: MysqlSession>(conn: &mut C, privilege: Privilege, error
 impl Privilege {
     fn in_words(self, mariadb: bool) -> (&'static str, &'static str) {
         match self {
-            Self::PerformanceSchema => {
-                ("see the Performance Schema, which lists the named locks", "SELECT ON performance_schema.*")
-            }
+            Self::PerformanceSchema => ("see the server's Performance Schema", "SELECT ON performance_schema.*"),
             Self::Process => ("see the sessions of others, which wait for named locks", "PROCESS ON *.*"),
+            Self::ReplicaStatus => ("see what this server replicates from", "SLAVE MONITOR ON *.*"),
             Self::Kill if mariadb => ("end a session of another account", "CONNECTION ADMIN ON *.*"),
             Self::Kill => (
                 "end a session of another account (of one that has SYSTEM_USER: not without having that, too)",

@@ -3,6 +3,7 @@
 pub(crate) mod acquire;
 pub(crate) mod denied;
 pub(crate) mod end;
+pub(crate) mod facts;
 pub(crate) mod failure;
 pub(crate) mod holders;
 pub(crate) mod locks;

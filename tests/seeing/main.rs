@@ -3,8 +3,10 @@
 //! `TEST_SERVER=mariadb` (the default) or `TEST_SERVER=mysql`.
 
 mod breaking;
+mod clusters;
 mod listing;
 mod privileges;
+mod report;
 mod stage;
 mod switched_off;
 #[path = "../behaviour/world.rs"]
