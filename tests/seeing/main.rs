@@ -6,6 +6,7 @@ mod breaking;
 mod clusters;
 mod listing;
 mod privileges;
+mod proxy;
 mod report;
 mod stage;
 mod switched_off;
