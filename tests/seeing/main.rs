@@ -10,6 +10,7 @@ mod proxy;
 mod report;
 mod stage;
 mod switched_off;
+mod top;
 #[path = "../behaviour/world.rs"]
 #[allow(dead_code, reason = "the behaviour tests use the rest of it")]
 mod world;
