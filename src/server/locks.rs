@@ -49,7 +49,7 @@ fn on_mysql<C: MysqlSession>(conn: &mut C) -> Result<Vec<Party>, OperatorError> 
         FROM performance_schema.metadata_locks l
         JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID
         LEFT JOIN performance_schema.events_statements_current s
-            ON s.THREAD_ID = t.THREAD_ID AND s.NESTING_EVENT_ID IS NULL
+            ON s.THREAD_ID = t.THREAD_ID AND s.NESTING_EVENT_LEVEL = 0
         WHERE l.OBJECT_TYPE = 'USER LEVEL LOCK'
         ORDER BY s.TIMER_START, t.PROCESSLIST_TIME DESC, t.PROCESSLIST_ID";
 

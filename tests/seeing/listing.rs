@@ -101,6 +101,8 @@ fn waiters_are_listed_in_the_order_in_which_they_get_the_lock() {
     let mut waiting: Vec<MysqlConnection> = (0..4).map(|_| connect_to(server)).collect();
     let mut expected = Vec::new();
     let mut threads = Vec::new();
+    // One of them is inside a transaction, not the first.
+    waiting[0].batch_execute("BEGIN").unwrap();
     while let Some(mut last) = waiting.pop() {
         expected.push(id(&mut last));
         threads.push(wait_elsewhere(last, &name, &ran));
