@@ -2,7 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-/// The session that holds a lock, as the server described it at one moment: by now it may have let go.
+/// The session that holds a lock, as the server described it at one moment: by now it may have let go. Those who wait are
+/// described in the same way, in [`NamedLocks`](crate::NamedLocks).
 ///
 /// The connection id is always there. The rest comes from the server's process list, which shows the sessions of other
 /// users only to accounts with the `PROCESS` privilege (MySQL manual, "Accessing the Process List"); without it, `None`.

@@ -1,6 +1,7 @@
 //! What can't be run here: other products, old versions, proxies. The rest is tested on real servers (`tests/seeing`).
 
 use super::*;
+use crate::server::facts::Member;
 
 /// A server about which there is nothing to say but that it is sound.
 fn facts(version: &str, variables: &[(&str, &str)]) -> Facts {
@@ -64,6 +65,23 @@ fn a_proxy_that_says_its_name_is_seen() {
 fn an_aurora_reader_is_a_danger() {
     let reader = facts("8.0.39", &[("AURORA_VERSION", "3.08.0"), ("INNODB_READ_ONLY", "ON")]);
     assert_found(reader, Topic::ReadOnly, Severity::Danger);
+}
+
+#[test]
+fn in_a_group_with_one_primary_only_the_primary_is_sound() {
+    let member = |role: &str, asked| Member { role: role.into(), asked };
+    let of = |own, other| Facts {
+        members: Ok(vec![member(other, false), member(own, true)]),
+        ..facts("8.4.3", &[("GROUP_REPLICATION_SINGLE_PRIMARY_MODE", "ON")])
+    };
+    assert_found(of("PRIMARY", "SECONDARY"), Topic::GroupReplication, Severity::Info);
+    assert_found(of("SECONDARY", "PRIMARY"), Topic::GroupReplication, Severity::Danger);
+}
+
+#[test]
+fn a_group_of_others_is_none_of_its_business() {
+    let left = Facts { members: Ok(vec![Member { role: "PRIMARY".into(), asked: false }]), ..facts("8.4.3", &[]) };
+    assert!(report(left).findings.iter().all(|found| found.topic != Topic::GroupReplication));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::world::*;
 pub fn operator() -> MysqlConnection {
     static PREPARED: OnceLock<()> = OnceLock::new();
     PREPARED.get_or_init(|| {
+        assert!(server().pid().is_some(), "unset DATABASE_URL: these tests make accounts and install a plugin");
         if !is_mysql() {
             let install = "INSTALL PLUGIN IF NOT EXISTS metadata_lock_info SONAME 'metadata_lock_info'";
             connect().batch_execute(install).expect("the plugin that `tests/setup.sh` fetched");
