@@ -49,6 +49,12 @@ fn answers_on_both_addresses() {
 }
 
 #[test]
+fn an_option_of_the_caller_wins() {
+    let server = Server::start_with(Product::wanted(), &["--max-connections=77".into()]).unwrap();
+    assert_eq!(ask(server.url(), "CAST(@@max_connections AS CHAR)"), "77");
+}
+
+#[test]
 fn a_server_started_by_another_is_used_and_left_alone() {
     let server = start();
     let guest = Server::at(server.url()).unwrap();
