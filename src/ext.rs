@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{LockName, NamedLock, NamedLockError, session::MysqlSession};
+use crate::{LockName, NamedLock, NamedLockError, Watch, keep_alive, server::holders, session::MysqlSession};
 
 /// Sections on every Diesel connection to MySQL or MariaDB: plain, pooled by r2d2, or of a manager of your own.
 ///
@@ -115,6 +115,85 @@ pub trait NamedLockExt: MysqlSession {
         F: FnOnce(&mut Self) -> Result<T, E>,
     {
         NamedLock::new(name)?.timeout(timeout).run_transaction(self, work)
+    }
+
+    /// Inside the work: keeps the session from being idle for too long while `compute`, which does not use the connection,
+    /// runs on this thread. Returns what `compute` returns.
+    ///
+    /// Servers, firewalls and proxies end sessions that are idle for long, and the lock ends with the session. So the
+    /// connection is lent to another thread, which pings it at once and then every `interval` (less than a millisecond
+    /// counts as one): one round trip each. When a ping fails, [`Watch::is_lost`] is true from then on, the session is
+    /// ended, and the section ends as [`Lost`](NamedLockError::Lost). A ping that `KILL QUERY` strikes is sent once more.
+    ///
+    /// Choose an interval well below the shortest time that anybody allows a session to be idle: a third of it leaves room
+    /// for a ping that is late.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use diesel::{MysqlConnection, prelude::*};
+    /// # use diesel_named_lock::{NamedLockError, NamedLockExt};
+    /// # fn render(page: u32) -> String { String::new() }
+    /// # fn rebuild(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
+    /// conn.with_named_lock("site", Duration::from_secs(5), |conn| {
+    ///     let pages: Vec<String> = conn.keep_alive_while(Duration::from_secs(60), |watch| {
+    ///         (0..100_000).take_while(|_| !watch.is_lost()).map(render).collect()
+    ///     });
+    ///     diesel::sql_query("UPDATE site SET fresh = 1").execute(conn)?;
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # What it does not promise
+    ///
+    /// A ping has no time limit. On a network that goes silent it does not fail, and this returns only when it speaks
+    /// again, or when the operating system gives the connection up. [`Watch::unheard_for`] tells `compute` meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// As `compute` does: the pings are stopped first. Where a hook of the application (Diesel's `Instrumentation`) panics
+    /// in a ping, when `compute` has returned; [`Watch::is_lost`] is true meanwhile. Where the operating system has no
+    /// thread to give.
+    fn keep_alive_while<T, F>(&mut self, interval: Duration, compute: F) -> T
+    where
+        Self: Send,
+        F: FnOnce(&Watch) -> T,
+    {
+        keep_alive::keep_alive_while(self, interval, compute)
+    }
+
+    /// Inside the work: whether this session holds the named lock at this moment. One round trip.
+    ///
+    /// For work that is about to do what can't be taken back. It narrows the window, and does not close it: the session may
+    /// be ended right after the answer.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use diesel::MysqlConnection;
+    /// # use diesel_named_lock::{NamedLockError, NamedLockExt};
+    /// # fn send_invoices() {}
+    /// # fn run(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
+    /// conn.with_named_lock("invoices", Duration::from_secs(5), |conn| {
+    ///     // …
+    ///     if conn.still_holds("invoices")? {
+    ///         send_invoices();
+    ///     }
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`NamedLockError::InvalidName`], before any I/O. [`NamedLockError::Database`] where the server does not answer; then
+    /// it probably does not hold the lock any more.
+    fn still_holds<N>(&mut self, name: N) -> Result<bool, NamedLockError>
+    where
+        N: TryInto<LockName>,
+        NamedLockError: From<N::Error>,
+    {
+        let (own, holder) = holders::who_holds(self, &name.try_into()?)?;
+        Ok(holder == Some(own))
     }
 }
 

@@ -9,6 +9,7 @@ mod ext;
 pub mod fence;
 mod holder;
 mod job;
+mod keep_alive;
 mod lock;
 #[cfg(feature = "migrations")]
 pub mod migration;
@@ -29,6 +30,7 @@ pub use ext::NamedLockExt;
 pub use fence::{FenceExt, FencingToken};
 pub use holder::Holder;
 pub use job::{JobError, JobOutcome, JobState, JobStatus, SingletonJob};
+pub use keep_alive::Watch;
 pub use lock::NamedLock;
 #[cfg(feature = "migrations")]
 pub use migration::{MIGRATIONS, MigrationExt};

@@ -22,7 +22,7 @@ use crate::{
     timeout::Timeout,
 };
 
-const TARGET: &str = "diesel_named_lock";
+pub(crate) const TARGET: &str = "diesel_named_lock";
 
 /// What a section over one or several locks is to do. The names are in locking order.
 #[derive(Debug, Clone, Copy)]

@@ -8,4 +8,5 @@ pub(crate) mod failure;
 pub(crate) mod holders;
 pub(crate) mod locks;
 mod name;
+pub(crate) mod ping;
 pub(crate) mod release;

@@ -1,0 +1,221 @@
+//! Work that computes for long beside a connection that is kept alive.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+    time::{Duration, Instant},
+};
+
+use diesel::{
+    MysqlConnection,
+    connection::{Instrumentation, InstrumentationEvent},
+    prelude::*,
+    sql_query,
+};
+use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt, Section, Watch};
+
+use crate::{
+    proxy::Proxy,
+    round_trips::{asked_by, last_statement},
+    world::*,
+};
+
+type Outcome<T> = Result<T, NamedLockError>;
+
+const OFTEN: Duration = Duration::from_millis(10);
+const ONCE: Duration = Duration::from_secs(3600);
+
+#[track_caller]
+fn assert_lost<T>(section: Outcome<Section<T>>) -> T {
+    let section = section.expect("the work has run");
+    assert!(matches!(section.lost, Some(NamedLockError::Lost { .. })), "{:?}", section.lost);
+    section.value
+}
+
+/// The server ends it after one second of idleness.
+fn impatient() -> MysqlConnection {
+    let mut conn = connect();
+    sql_query("SET SESSION wait_timeout = 1").execute(&mut conn).unwrap();
+    conn
+}
+
+#[test]
+fn a_session_that_is_kept_alive_outlives_its_wait_timeout() {
+    let (mut conn, name) = (impatient(), fresh("kept_alive"));
+    let own = id(&mut conn);
+    let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
+        let held = conn.keep_alive_while(Duration::from_millis(300), |watch| {
+            thread::sleep(Duration::from_millis(2500));
+            (holder(&name), watch.is_lost())
+        });
+        assert_eq!(id(conn), own, "the work has its connection back");
+        Ok(held)
+    });
+    assert_eq!(outcome.unwrap(), (Some(own), false));
+    assert_free(&name);
+}
+
+/// Without this, the test above could not fail.
+#[test]
+fn a_session_that_is_not_kept_alive_does_not() {
+    let (mut conn, name) = (impatient(), fresh("not_kept_alive"));
+    assert_lost(NamedLock::new(&*name).unwrap().section(&mut conn, |_| {
+        wait_until("the server to end the idle session", || holder(&name).is_none());
+    }));
+}
+
+#[test]
+fn a_pooled_connection_is_kept_alive_also_in_a_transaction() {
+    let (pool, name) = (pool_of_one(), fresh("kept_alive_tx"));
+    let outcome: Outcome<_> = pool.get().unwrap().with_named_lock_transaction(&name, SOON, |conn| {
+        Ok(conn.keep_alive_while(OFTEN, |watch| {
+            thread::sleep(10 * OFTEN);
+            watch.is_lost()
+        }))
+    });
+    assert!(!outcome.unwrap());
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn it_is_pinged_at_once_and_then_at_every_interval() {
+    let mut conn = connect();
+    let own = id(&mut conn);
+    let until_pinged = || {
+        let before = last_statement(own);
+        wait_until("a ping", || last_statement(own) > before);
+    };
+    let before = last_statement(own);
+    conn.keep_alive_while(ONCE, |_| wait_until("the first ping", || last_statement(own) > before));
+    conn.keep_alive_while(OFTEN, |_| (0..5).for_each(|_| until_pinged()));
+}
+
+#[test]
+fn a_ping_is_one_round_trip_on_a_warm_connection() {
+    let mut conn = connect();
+    let ping = |conn: &mut MysqlConnection| conn.keep_alive_while(ONCE, |_| ());
+    ping(&mut conn);
+    assert_eq!(asked_by(&mut conn, ping), (1, 0));
+}
+
+#[test]
+fn the_end_of_the_computation_does_not_wait_for_the_interval() {
+    let mut conn = connect();
+    let start = Instant::now();
+    assert_eq!(conn.keep_alive_while(ONCE, |_| "value"), "value");
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+}
+
+#[test]
+fn an_interval_of_zero_is_taken_for_a_millisecond() {
+    let mut conn = connect();
+    let start = Instant::now();
+    let (pings, _) = asked_by(&mut conn, |conn| conn.keep_alive_while(Duration::ZERO, |_| thread::sleep(10 * OFTEN)));
+    assert!(1 < pings && pings <= 1 + start.elapsed().as_millis() as i64, "{pings} pings in {:?}", start.elapsed());
+}
+
+#[test]
+fn a_session_killed_meanwhile_is_seen_by_the_computation_and_lost() {
+    let (pool, name) = (pool_of_one(), fresh("killed_meanwhile"));
+    let mut conn = pool.get().unwrap();
+    let own = id(&mut conn);
+    let value = assert_lost(NamedLock::new(&*name).unwrap().section(&mut conn, |conn| {
+        conn.keep_alive_while(OFTEN, |watch| {
+            assert!(!watch.is_lost());
+            kill(own);
+            wait_until("the loss to be seen", || watch.is_lost());
+            "precious"
+        })
+    }));
+    assert_eq!(value, "precious");
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_ping_that_kill_query_strikes_is_no_loss() {
+    let (mut conn, name) = (connect(), fresh("struck"));
+    let own = id(&mut conn);
+    let section = NamedLock::new(&*name).unwrap().section(&mut conn, |conn| {
+        conn.keep_alive_while(Duration::from_millis(1), |watch| {
+            let mut killer = connect();
+            for _ in 0..300 {
+                sql_query(format!("KILL QUERY {own}")).execute(&mut killer).expect("KILL QUERY");
+            }
+            watch.is_lost()
+        })
+    });
+    let section = section.unwrap();
+    // Struck twice in a row, it is a loss: what was said of it then holds at the end.
+    assert_eq!(section.value, section.lost.is_some(), "{:?}", section.lost);
+}
+
+/// Strikes at every ping, as Diesel shows it to a hook.
+struct PanicsOnPing;
+
+impl Instrumentation for PanicsOnPing {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if let InstrumentationEvent::StartQuery { query, .. } = event {
+            assert!(!query.to_string().starts_with("SELECT ? --"), "the hook's own panic");
+        }
+    }
+}
+
+#[test]
+fn a_panic_of_a_hook_in_a_ping_is_seen_at_once_and_goes_on_after_the_computation() {
+    let (mut conn, name) = (connect(), fresh("hook"));
+    let mut seen = false;
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _: Outcome<()> = conn.with_named_lock(&name, SOON, |conn| {
+            conn.set_instrumentation(PanicsOnPing);
+            conn.keep_alive_while(OFTEN, |watch| wait_until("the loss to be seen", || watch.is_lost()));
+            seen = true;
+            Ok(())
+        });
+    }));
+    assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"the hook's own panic"));
+    assert!(!seen, "the work does not go on");
+    assert_free_soon(&name);
+}
+
+#[test]
+fn a_panic_of_the_computation_stops_the_pings_and_goes_on_as_it_was() {
+    let (pool, name) = (pool_of_one(), fresh("kept_alive_panic"));
+    let start = Instant::now();
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let mut conn = pool.get().unwrap();
+        let _: Outcome<()> = conn.with_named_lock(&name, SOON, |conn| {
+            conn.keep_alive_while(ONCE, |_| -> () { panic!("on purpose") });
+            Ok(())
+        });
+    }));
+    assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"on purpose"));
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    assert_free_soon(&name);
+    assert_sound(&pool, &name);
+}
+
+/// Nothing fails then, but the time since the last answer grows. The pings end when the network does.
+#[test]
+fn on_a_network_that_goes_silent_the_computation_sees_for_how_long() {
+    let (network, name) = (Proxy::to(server()), fresh("silent"));
+    let mut conn = MysqlConnection::establish(network.url()).unwrap();
+    let bound = Duration::from_millis(300);
+    assert_lost(NamedLock::new(&*name).unwrap().section(&mut conn, |conn| {
+        conn.keep_alive_while(OFTEN, |watch| {
+            let start = Instant::now();
+            wait_until("answers", || start.elapsed() > 2 * bound && watch.unheard_for() < bound);
+            network.silence();
+            wait_until("the silence to be seen", || watch.unheard_for() > bound);
+            assert!(!watch.is_lost());
+            network.close();
+        });
+    }));
+    assert_free_soon(&name);
+}
+
+#[test]
+fn the_watch_can_be_asked_from_any_thread() {
+    fn shared(_: &(impl Send + Sync + 'static)) {}
+    connect().keep_alive_while(ONCE, |watch: &Watch| shared(watch));
+}

@@ -1,0 +1,17 @@
+//! Sections that are long, hosts that vanish, and what pooled sessions are left with: `TEST_SERVER=mariadb` (the default)
+//! or `TEST_SERVER=mysql`. The servers are always private ones: a proxy is put in front of them.
+
+mod abandon;
+mod clean;
+mod keep_alive;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../faults/proxy.rs"]
+mod proxy;
+mod round_trips;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../faults/sql.rs"]
+mod sql;
+mod still_holds;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../behaviour/world.rs"]
+mod world;
