@@ -16,7 +16,7 @@ use scopeguard::ScopeGuard;
 
 use crate::{
     section::TARGET,
-    server::{end, ping::ping},
+    server::ping::ping,
     session::{self, MysqlSession},
 };
 
@@ -38,9 +38,9 @@ impl Watch {
         Self { start: Instant::now(), lost: false.into(), heard: 0.into() }
     }
 
-    /// Whether a ping has failed: the session is gone, and its locks with it, or it was ended since it did not answer
-    /// properly. Never `false` again. The section ends as [`Lost`](crate::NamedLockError::Lost), so what is still to be
-    /// computed is better left.
+    /// Whether a ping has failed, and once more when it was repeated: the session is gone, and its locks with it. From now
+    /// on `true`; and the section ends as [`Lost`](crate::NamedLockError::Lost) even where the session turns out to live,
+    /// so what is still to be computed is better left.
     ///
     /// `false` is no proof: on a network that goes silent, no ping fails. Compare [`unheard_for`](Self::unheard_for) with
     /// what the server allows.
@@ -66,10 +66,9 @@ impl Watch {
             let sent = self.start.elapsed();
             if let Err(error) = ping(conn) {
                 drop(lost);
-                warn!(target: TARGET, "a ping failed, the session is ended: {error}");
-                // Had it only been struck, the release could still succeed, after this was reported as lost.
-                session::mark(conn);
-                return end::end_own(conn);
+                warn!(target: TARGET, "a ping failed, the lock is taken for lost: {error}");
+                // Had it only been struck, the release could succeed, after this was said.
+                return session::mark(conn);
             }
             self.heard.store(u64::try_from(sent.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
             if computing.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {

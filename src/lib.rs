@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod abandon;
 mod breaking;
 mod diagnosis;
 mod error;
@@ -24,6 +25,7 @@ mod sight;
 mod table;
 mod timeout;
 
+pub use abandon::{AbandonAfter, InvalidBound};
 pub use breaking::break_lock;
 pub use error::NamedLockError;
 pub use ext::NamedLockExt;

@@ -3,9 +3,9 @@
 use std::{slice, time::Duration};
 
 use crate::{
-    LockName, NamedLockError,
+    AbandonAfter, LockName, NamedLockError, abandon,
     name::in_locking_order,
-    section::{self, Busy, Plan, Section},
+    section::{Busy, Plan, Section},
     server::holders,
     session::MysqlSession,
     timeout::Timeout,
@@ -38,6 +38,7 @@ pub struct NamedLock {
     names: Names,
     timeout: Timeout,
     reentrant: bool,
+    abandon_after: Option<AbandonAfter>,
 }
 
 /// In locking order, each once. One alone, the usual case, allocates nothing.
@@ -106,7 +107,7 @@ impl NamedLock {
     }
 
     fn of(names: Names) -> Self {
-        Self { names, timeout: Timeout::After(Self::DEFAULT_TIMEOUT), reentrant: false }
+        Self { names, timeout: Timeout::After(Self::DEFAULT_TIMEOUT), reentrant: false, abandon_after: None }
     }
 
     /// Waits for at most `timeout`: on both servers never less, and at most 50 ms longer (as tested from 1 ms to 1.5 s).
@@ -180,6 +181,32 @@ impl NamedLock {
         self
     }
 
+    /// Bounds how long this host, should it vanish, keeps the lock: for the section, the session's timeouts are shortened,
+    /// and restored after it. Where they can't be restored, the session is ended. [`AbandonAfter`] says what that bounds and
+    /// what not, and **what it asks of work that computes for long**.
+    ///
+    /// Three round trips more, two before the acquire and one after the release. In a
+    /// [`NamedLockPool`](crate::NamedLockPool), such a section is not handed a lock and hands none on.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use diesel::{MysqlConnection, prelude::*};
+    /// # use diesel_named_lock::{AbandonAfter, NamedLock, NamedLockExt};
+    /// # fn render_all() -> String { String::new() }
+    /// # fn run(conn: &mut MysqlConnection) -> Result<(), Box<dyn std::error::Error>> {
+    /// let bound = Duration::from_secs(60);
+    /// NamedLock::new("site")?.abandon_after(AbandonAfter::new(bound)?).run(conn, |conn| {
+    ///     let site = conn.keep_alive_while(bound / 3, |_| render_all());
+    ///     // …
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn abandon_after(mut self, bound: AbandonAfter) -> Self {
+        self.abandon_after = Some(bound);
+        self
+    }
+
     /// The names, each once, in the order in which they are taken.
     ///
     /// ```
@@ -214,7 +241,7 @@ impl NamedLock {
     /// * The timeout is the server's to keep, and the release has none. On a network that goes silent, this returns when it
     ///   speaks again, or when the operating system gives the connection up.
     /// * A host that vanishes without closing its connection keeps the lock until the server gives its session up: after
-    ///   `wait_timeout`, by default 8 hours.
+    ///   `wait_timeout`, by default 8 hours; [`abandon_after`](Self::abandon_after) shortens it.
     /// * `process::exit` inside the work runs no clean-up: the lock is free when the process has ended.
     /// * A connection that the work swaps out and forgets (`mem::forget`) keeps the lock, if the one that it put in its
     ///   place is dead or talks to another server.
@@ -307,7 +334,7 @@ impl NamedLock {
         C: MysqlSession,
         F: FnOnce(&mut C) -> T,
     {
-        let ended = section::run(conn, self.plan(), work, || false)?;
+        let ended = abandon::run(conn, self.abandon_after, self.plan(), work, || false)?;
         ended.map(|ended| ended.section).map_err(|Busy { name, waited }| {
             // Only a courtesy: an error here must not hide the timeout.
             let holder = holders::holder(conn, &name).ok().flatten().map(Box::new);
@@ -323,8 +350,12 @@ impl NamedLock {
         E: From<NamedLockError>,
         F: FnOnce(&mut C) -> Result<T, E>,
     {
-        let ended = section::run(conn, self.plan(), work, || false)?;
+        let ended = abandon::run(conn, self.abandon_after, self.plan(), work, || false)?;
         ended.ok().map(|ended| outcome(ended.section)).transpose()
+    }
+
+    pub(crate) fn bound(&self) -> Option<AbandonAfter> {
+        self.abandon_after
     }
 
     pub(crate) fn plan(&self) -> Plan<'_> {

@@ -122,7 +122,7 @@ pub(crate) fn let_go<C: MysqlSession>(conn: &mut C, name: &LockName, session: u6
 }
 
 /// Refuses a connection on which a section can't begin, without I/O.
-fn check<C: MysqlSession>(conn: &mut C, name: &LockName) -> Result<(), NamedLockError> {
+pub(crate) fn check<C: MysqlSession>(conn: &mut C, name: &LockName) -> Result<(), NamedLockError> {
     match session::depth(conn) {
         Ok(0) => Ok(()),
         Ok(depth) => Err(NamedLockError::OpenTransaction { name: name.clone(), depth }),

@@ -85,7 +85,8 @@ use crate::{LockName, NamedLock, NamedLockError, Section, lock::outcome, session
 /// * A connection that died in the pool is replaced only where the pool can tell: by its test at check-out, or by its
 ///   manager's `has_broken`, as Diesel's does. Where neither does, it comes again and again:
 ///   [`Broken`](NamedLockError::Broken).
-/// * A section over several locks ([`NamedLock::all_of`]) queues for each, but is not handed a lock and hands none on.
+/// * A section over several locks ([`NamedLock::all_of`]) queues for each, but is not handed a lock and hands none on;
+///   nor is one with a [bound](NamedLock::abandon_after).
 pub struct NamedLockPool<M: ManageConnection>(Arc<Shared<M>>);
 
 struct Shared<M: ManageConnection> {

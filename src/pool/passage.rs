@@ -14,8 +14,8 @@ use super::{
     queue::{self, NoTurn, Queue},
 };
 use crate::{
-    Holder, LockName, NamedLock, NamedLockError, Section,
-    section::{self, Busy, Ended, Plan},
+    Holder, LockName, NamedLock, NamedLockError, Section, abandon,
+    section::{Busy, Ended, Plan},
     server::holders,
     session::MysqlSession,
     timeout::Timeout,
@@ -138,7 +138,7 @@ where
                 work.take().expect("a section runs its work once")(conn)
             };
             let keep = || self.hands_off() && self.goes_on(chain.get()) && turn.can_pass();
-            match section::run(&mut conn, plan, once, keep) {
+            match abandon::run(&mut conn, self.lock.bound(), plan, once, keep) {
                 Ok(Ok(mut ended)) => {
                     // All of it: also what went to connections that turned out to be stale.
                     ended.section.waited = waited;
@@ -162,7 +162,7 @@ where
     /// Whether this section can be handed a lock, and hand it on.
     fn hands_off(&self) -> bool {
         let Plan { names, reentrant, .. } = self.lock.plan();
-        names.len() == 1 && !reentrant && self.options.max_hand_offs > 0
+        names.len() == 1 && !reentrant && self.lock.bound().is_none() && self.options.max_hand_offs > 0
     }
 
     /// Whether the lock may change hands once more before it is the turn of other processes.

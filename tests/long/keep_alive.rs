@@ -8,11 +8,12 @@ use std::{
 
 use diesel::{
     MysqlConnection,
-    connection::{Instrumentation, InstrumentationEvent},
+    connection::{Instrumentation, InstrumentationEvent, SimpleConnection},
     prelude::*,
     sql_query,
 };
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt, Section, Watch};
+use test_server::Server;
 
 use crate::{
     proxy::Proxy,
@@ -148,6 +149,27 @@ fn a_ping_that_kill_query_strikes_is_no_loss() {
     let section = section.unwrap();
     // Struck twice in a row, it is a loss: what was said of it then holds at the end.
     assert_eq!(section.value, section.lost.is_some(), "{:?}", section.lost);
+}
+
+/// What `is_lost` has said must hold at the end, though the session could go on.
+#[test]
+fn a_session_that_did_not_answer_is_lost_though_it_lives() {
+    let private = Server::start(server().product()).expect("a server of its own");
+    let connect = || MysqlConnection::establish(private.url()).unwrap();
+    let (mut conn, mut admin, name) = (connect(), connect(), fresh("refused"));
+    // With none, no ping can be prepared.
+    let mut allow = |statements: u32| {
+        admin.batch_execute(&format!("SET GLOBAL max_prepared_stmt_count = {statements}")).unwrap();
+    };
+    let value = assert_lost(NamedLock::new(&*name).unwrap().section(&mut conn, |conn| {
+        allow(0);
+        conn.keep_alive_while(OFTEN, |watch| {
+            wait_until("the loss to be seen", || watch.is_lost());
+            allow(10_000);
+            "precious"
+        })
+    }));
+    assert_eq!(value, "precious");
 }
 
 /// Strikes at every ping, as Diesel shows it to a hook.
