@@ -4,6 +4,7 @@
 
 mod abandon;
 mod breaking;
+mod clean_sessions;
 mod diagnosis;
 mod error;
 mod ext;
@@ -27,6 +28,7 @@ mod timeout;
 
 pub use abandon::{AbandonAfter, InvalidBound};
 pub use breaking::break_lock;
+pub use clean_sessions::CleanSessions;
 pub use error::NamedLockError;
 pub use ext::NamedLockExt;
 pub use fence::{FenceExt, FencingToken};

@@ -30,11 +30,19 @@ impl<C: LoadConnection<Backend = Mysql>> MysqlSession for C {}
 ///
 /// `BrokenTransactionManager` where Diesel no longer knows.
 pub(crate) fn depth<C: MysqlSession>(conn: &mut C) -> QueryResult<u32> {
+    let depth = depth_with_test(conn)?;
+    Ok(depth - u32::from(is_in_test_transaction(conn)))
+}
+
+/// Whether Diesel's `begin_test_transaction` has opened one.
+pub(crate) fn is_in_test_transaction<C: MysqlSession>(conn: &mut C) -> bool {
+    // Of a connection with an open transaction, Diesel says "not broken" only then.
+    depth_with_test(conn).is_ok_and(|depth| depth > 0) && !C::TransactionManager::is_broken_transaction_manager(conn)
+}
+
+fn depth_with_test<C: MysqlSession>(conn: &mut C) -> QueryResult<u32> {
     let depth = C::TransactionManager::transaction_manager_status_mut(conn).transaction_depth()?;
-    let depth = depth.map_or(0, Into::into);
-    // Of a connection with an open transaction, Diesel says "not broken" only where it is a test transaction.
-    let in_test = depth > 0 && !C::TransactionManager::is_broken_transaction_manager(conn);
-    Ok(depth - u32::from(in_test))
+    Ok(depth.map_or(0, Into::into))
 }
 
 /// Rolls back whatever is open.

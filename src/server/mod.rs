@@ -7,6 +7,7 @@ pub(crate) mod facts;
 pub(crate) mod failure;
 pub(crate) mod holders;
 pub(crate) mod idle;
+pub(crate) mod leftovers;
 pub(crate) mod locks;
 mod name;
 pub(crate) mod ping;

@@ -1,63 +1,10 @@
-//! What a section writes to the log. The logger of this test binary keeps records by thread.
-
-use std::{cell::RefCell, sync::Once};
+//! What a section writes to the log.
 
 use diesel::result::Error;
 use diesel_named_lock::{NamedLockError, NamedLockExt};
-use log::{Level, LevelFilter, Log, Metadata, Record, kv};
+use log::Level;
 
-use crate::world::*;
-
-#[derive(Debug)]
-struct Entry {
-    level: Level,
-    text: String,
-    keys: Vec<String>,
-}
-
-thread_local! {
-    static ENTRIES: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
-}
-
-struct Collector;
-
-struct Keys(Vec<String>);
-
-impl<'kvs> kv::VisitSource<'kvs> for Keys {
-    fn visit_pair(&mut self, key: kv::Key<'kvs>, _: kv::Value<'kvs>) -> Result<(), kv::Error> {
-        self.0.push(key.to_string());
-        Ok(())
-    }
-}
-
-impl Log for Collector {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if record.target() == "diesel_named_lock" {
-            let mut keys = Keys(Vec::new());
-            record.key_values().visit(&mut keys).unwrap();
-            let entry = Entry { level: record.level(), text: record.args().to_string(), keys: keys.0 };
-            ENTRIES.with_borrow_mut(|entries| entries.push(entry));
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-/// What `work` logs on this thread.
-fn logged(work: impl FnOnce()) -> Vec<Entry> {
-    static INSTALL: Once = Once::new();
-    INSTALL.call_once(|| {
-        log::set_logger(&Collector).unwrap();
-        log::set_max_level(LevelFilter::Debug);
-    });
-    ENTRIES.take();
-    work();
-    ENTRIES.take()
-}
+use crate::{logged::logged, world::*};
 
 #[test]
 fn acquired_and_released_are_logged_at_debug_with_their_times() {

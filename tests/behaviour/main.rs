@@ -6,6 +6,7 @@ mod errors;
 mod facts;
 mod hooks;
 mod interrupted;
+mod logged;
 mod logging;
 mod lost;
 mod names;

@@ -4,6 +4,8 @@
 mod abandon;
 mod clean;
 mod keep_alive;
+#[path = "../behaviour/logged.rs"]
+mod logged;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "../faults/proxy.rs"]
 mod proxy;
