@@ -41,9 +41,9 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Two round trips at each new connection, on which both statements are prepared besides. The server ends the pool's own
-/// idle connections after the bound, too: with an `idle_timeout` well below it, the pool replaces them first (it looks
-/// every 30 seconds); otherwise its test at check-out does, and logs an error.
+/// Four round trips at each new connection. The server ends the pool's own idle connections after the bound, too: with an
+/// `idle_timeout` well below it, the pool replaces them first (it looks every 30 seconds); otherwise its test at check-out
+/// finds them.
 ///
 /// # What it does to long work
 ///
@@ -53,11 +53,11 @@ use crate::{
 ///
 /// # What it does not promise
 ///
-/// * The time counts from the end of the statement that the server runs: of a host that vanishes during a statement of an
-///   hour, the server hears for an hour that it computes itself.
-/// * The server does not see that a host has vanished while its session waits for a lock. It is granted the lock, and keeps it
-///   for the bound.
-/// * Where something else in between, such as a proxy, keeps its own connection to the server, it decides.
+/// * The time counts from the end of the statement that the server runs. A host that vanishes during a statement of an hour
+///   keeps its locks for this hour and the bound.
+/// * The server does not see that a host has vanished while its session waits for a lock: the session is granted the lock,
+///   and keeps it for the bound.
+/// * A proxy that keeps its own connection to the server decides itself when to give that up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AbandonAfter {
     seconds: u64,

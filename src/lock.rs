@@ -233,7 +233,8 @@ impl NamedLock {
     /// # What it does not promise
     ///
     /// * The lock dies with the session. Work that goes on for long without touching the connection learns only at the
-    ///   end, by [`NamedLockError::Lost`], that it was not alone.
+    ///   end, by [`NamedLockError::Lost`], that it was not alone: let it compute in
+    ///   [`keep_alive_while`](crate::NamedLockExt::keep_alive_while).
     /// * Only those who take the same lock on the same server are kept out.
     /// * A transaction begun by raw SQL (`sql_query("BEGIN")`, `SET autocommit = 0`) is unseen by Diesel, and so by this
     ///   crate: commit it before the section ends.

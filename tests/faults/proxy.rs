@@ -52,7 +52,7 @@ impl Proxy {
         let port = listener.local_addr().expect("an address").port();
         let shared =
             Arc::new(Shared { upstream: Mutex::new(address(server)), wires: Mutex::default(), over: false.into() });
-        let url = format!("mysql://root@127.0.0.1:{port}/test");
+        let url = server.tcp_url().replace(&address(server).to_string(), &format!("127.0.0.1:{port}"));
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -208,7 +208,7 @@ fn is_timeout(kind: ErrorKind) -> bool {
 
 fn address(server: &Server) -> SocketAddr {
     let authority = server.tcp_url().split(['@', '/']).nth(3);
-    authority.and_then(|authority| authority.parse().ok()).expect("an address in the URL of a private server")
+    authority.and_then(|authority| authority.parse().ok()).expect("an IP address and a port in the server's URL")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

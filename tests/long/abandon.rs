@@ -23,7 +23,11 @@ use diesel_named_lock::{
     NamedLockPool,
 };
 
-use crate::{proxy::Proxy, round_trips::asked_by, world::*};
+use crate::{
+    proxy::Proxy,
+    round_trips::{asked, asked_by},
+    world::*,
+};
 
 type Outcome<T> = Result<T, NamedLockError>;
 
@@ -72,6 +76,13 @@ fn every_connection_of_a_pool_has_the_bound_where_its_timeouts_are_longer() {
     let pool = Pool::builder().max_size(1).connection_customizer(Box::new(after(40 * BOUND)));
     let pool = pool.build(Manager::new(server().url())).unwrap();
     assert_eq!(timeouts(&mut pool.get().unwrap()), default.map(|seconds| seconds.min(40)));
+}
+
+#[test]
+fn a_new_connection_of_a_bounded_pool_costs_four_round_trips_more() {
+    let plain = asked(&mut pool_of_one().get().unwrap());
+    let bounded = asked(&mut bounded_pool(server().url()).get().unwrap());
+    assert_eq!((bounded.0 - plain.0, bounded.1 - plain.1), (2, 2));
 }
 
 /// Whoever waits for the lock gets it soon after the host of the one who holds it has gone silent.

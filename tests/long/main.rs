@@ -1,5 +1,5 @@
 //! Sections that are long, hosts that vanish, and what pooled sessions are left with: `TEST_SERVER=mariadb` (the default)
-//! or `TEST_SERVER=mysql`. The servers are always private ones: a proxy is put in front of them.
+//! or `TEST_SERVER=mysql`, or the server of `DATABASE_URL`, if that has an IP address and a port for a proxy to lead to.
 
 mod abandon;
 mod clean;
