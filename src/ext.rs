@@ -147,8 +147,9 @@ pub trait NamedLockExt: MysqlSession {
     ///
     /// # What it does not promise
     ///
-    /// A ping has no time limit. On a network that goes silent it does not fail, and this returns only when it speaks
-    /// again, or when the operating system gives the connection up. [`Watch::unheard_for`] tells `compute` meanwhile.
+    /// A ping has no time limit. On a network that goes silent it does not fail, and this returns (or goes on with a panic of
+    /// `compute`) only when it speaks again, or when the operating system gives the connection up.
+    /// [`Watch::unheard_for`] tells `compute` meanwhile.
     ///
     /// # Panics
     ///
