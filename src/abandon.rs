@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use diesel::{r2d2::CustomizeConnection, result::QueryResult};
+use diesel::r2d2::CustomizeConnection;
 use log::warn;
 
 use crate::{
@@ -87,13 +87,6 @@ impl AbandonAfter {
         let valid = Duration::from_secs(1) <= bound && bound <= LONGEST;
         if valid { Ok(Self { seconds: bound.as_secs() }) } else { Err(InvalidBound(bound)) }
     }
-
-    /// Shortens the session's timeouts; what they were before.
-    fn begin<C: MysqlSession>(self, conn: &mut C) -> QueryResult<idle::Timeouts> {
-        let before = idle::timeouts(conn)?;
-        idle::set_timeouts(conn, before.at_most(self.seconds))?;
-        Ok(before)
-    }
 }
 
 /// Of whatever manager's connections and errors, Diesel's own or the application's.
@@ -103,7 +96,8 @@ where
     E: From<diesel::result::Error>,
 {
     fn on_acquire(&self, conn: &mut C) -> Result<(), E> {
-        Ok(self.begin(conn).map(drop)?)
+        let timeouts = idle::timeouts(conn)?;
+        Ok(idle::set_timeouts(conn, timeouts.at_most(self.seconds))?)
     }
 }
 
@@ -118,12 +112,13 @@ pub(crate) fn run<C: MysqlSession, T>(
     let Some(bound) = bound else { return section::run(conn, plan, work, keep) };
     let name = &plan.names[0];
     section::check(conn, name)?;
-    let before = bound.begin(conn).map_err(|source| {
-        // Perhaps they were shortened all the same.
+    let broken = |conn: &mut C, source| {
         session::mark(conn);
         NamedLockError::Broken { name: name.clone(), source }
-    })?;
+    };
+    let before = idle::timeouts(conn).map_err(|source| broken(conn, source))?;
     let mut conn = scopeguard::guard(conn, |conn| restore(conn, before));
+    idle::set_timeouts(*conn, before.at_most(bound.seconds)).map_err(|source| broken(*conn, source))?;
     section::run(*conn, plan, work, keep)
 }
 
@@ -131,7 +126,7 @@ pub(crate) fn run<C: MysqlSession, T>(
 /// panic itself.
 fn restore<C: MysqlSession>(conn: &mut C, before: idle::Timeouts) {
     if session::depth(conn).is_err() {
-        // The section has ended the session.
+        // The session was ended, or is gone.
         return;
     }
     let restored = catch_unwind(AssertUnwindSafe(|| idle::set_timeouts(conn, before)));

@@ -272,10 +272,15 @@ struct PanicsOnSet;
 
 impl Instrumentation for PanicsOnSet {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
-        if let InstrumentationEvent::StartQuery { query, .. } = event {
+        if let InstrumentationEvent::FinishQuery { query, .. } = event {
             assert!(!query.to_string().starts_with("SET SESSION wait_timeout"), "the hook's own panic");
         }
     }
+}
+
+/// The server does not end the session while a test waits for it.
+fn loosely_bounded(name: &str) -> NamedLock {
+    NamedLock::new(name).unwrap().abandon_after(after(2 * SOON))
 }
 
 #[test]
@@ -283,11 +288,26 @@ fn a_session_whose_timeouts_can_not_be_restored_is_ended() {
     let (pool, name) = (pool_of_one(), fresh("not_restored"));
     let mut conn = pool.get().unwrap();
     let own = id(&mut conn);
-    let outcome = bounded(&name).run(&mut conn, |conn| {
+    let outcome = loosely_bounded(&name).run(&mut conn, |conn| {
         conn.set_instrumentation(PanicsOnSet);
         Outcome::Ok("precious")
     });
     assert_eq!(outcome.unwrap(), "precious", "it was alone to the end");
+    wait_until("the session to be ended", || !is_alive(own));
+    drop(conn);
+    assert_sound(&pool, &name);
+}
+
+#[test]
+fn a_session_whose_timeouts_were_shortened_in_vain_is_ended() {
+    let (pool, name) = (pool_of_one(), fresh("shortened"));
+    let mut conn = pool.get().unwrap();
+    let own = id(&mut conn);
+    conn.set_instrumentation(PanicsOnSet);
+    let section =
+        || loosely_bounded(&name).run(&mut conn, |_| -> Outcome<()> { unreachable!("the hook panics before") });
+    let unwound = catch_unwind(AssertUnwindSafe(section));
+    assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"the hook's own panic"));
     wait_until("the session to be ended", || !is_alive(own));
     drop(conn);
     assert_sound(&pool, &name);
@@ -340,7 +360,7 @@ impl HandleLockEvent for HandOffs {
 fn a_bounded_section_is_not_handed_a_lock_and_hands_none_on() {
     let (pool, name, hand_offs) = (pool_of_one(), LockName::new(fresh("bound_pool")).unwrap(), HandOffs::default());
     let default = timeouts(&mut pool.get().unwrap());
-    let locks = NamedLockPool::builder(pool).event_handler(Box::new(hand_offs.clone())).build();
+    let locks = NamedLockPool::builder(pool).hand_off_for(SOON).event_handler(Box::new(hand_offs.clone())).build();
     let plain = NamedLock::new(&name).unwrap().timeout(SOON);
     let (locks, bounded) = (&locks, bounded(name.as_str()));
     thread::scope(|scope| {
