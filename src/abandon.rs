@@ -10,7 +10,8 @@ use log::warn;
 
 use crate::{
     NamedLockError,
-    section::{self, Busy, Ended, Plan, TARGET},
+    refusal::Busy,
+    section::{self, Ended, Keep, Plan, TARGET},
     server::{end, idle},
     session::{self, MysqlSession},
 };
@@ -107,7 +108,7 @@ pub(crate) fn run<C: MysqlSession, T>(
     bound: Option<AbandonAfter>,
     plan: Plan<'_>,
     work: impl FnOnce(&mut C) -> T,
-    keep: impl FnOnce() -> bool,
+    keep: impl FnOnce(&T) -> Keep,
 ) -> Result<Result<Ended<T>, Busy>, NamedLockError> {
     let Some(bound) = bound else { return section::run(conn, plan, work, keep) };
     let name = &plan.names[0];

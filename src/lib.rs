@@ -18,6 +18,7 @@ pub mod migration;
 mod name;
 mod operator_error;
 mod pool;
+mod refusal;
 mod report;
 mod section;
 mod server;

@@ -5,7 +5,8 @@ use std::{slice, time::Duration};
 use crate::{
     AbandonAfter, LockName, NamedLockError, abandon,
     name::in_locking_order,
-    section::{Busy, Plan, Section},
+    refusal::Busy,
+    section::{Keep, Plan, Section},
     server::holders,
     session::MysqlSession,
     timeout::Timeout,
@@ -335,7 +336,7 @@ impl NamedLock {
         C: MysqlSession,
         F: FnOnce(&mut C) -> T,
     {
-        let ended = abandon::run(conn, self.abandon_after, self.plan(), work, || false)?;
+        let ended = abandon::run(conn, self.abandon_after, self.plan(), work, |_| Keep::No)?;
         ended.map(|ended| ended.section).map_err(|Busy { name, waited }| {
             // Only a courtesy: an error here must not hide the timeout.
             let holder = holders::holder(conn, &name).ok().flatten().map(Box::new);
@@ -351,7 +352,7 @@ impl NamedLock {
         E: From<NamedLockError>,
         F: FnOnce(&mut C) -> Result<T, E>,
     {
-        let ended = abandon::run(conn, self.abandon_after, self.plan(), work, || false)?;
+        let ended = abandon::run(conn, self.abandon_after, self.plan(), work, |_| Keep::No)?;
         ended.ok().map(|ended| outcome(ended.section)).transpose()
     }
 

@@ -12,11 +12,10 @@ use scopeguard::ScopeGuard;
 
 use crate::{
     LockName, NamedLockError,
+    refusal::{Busy, Refusal},
     server::{
         acquire::{self, Answer},
-        end,
-        failure::{self, Cause, Failure},
-        holders, release,
+        end, failure, holders, release,
     },
     session::{self, MysqlSession},
     timeout::Timeout,
@@ -34,10 +33,20 @@ pub(crate) struct Plan<'a> {
     pub(crate) kept: Option<u64>,
 }
 
+/// Whether the locks are kept at the end, for a section that comes next on this connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    No,
+    /// If the server confirms that they are held.
+    Confirmed,
+    /// If no transaction is open; the server is not asked.
+    Unconfirmed,
+}
+
 /// How a section that ran has ended.
 pub(crate) struct Ended<T> {
     pub(crate) section: Section<T>,
-    /// The session that was just seen to hold the locks still: they were not released.
+    /// The session that holds the locks still: they were kept.
     pub(crate) kept: Option<u64>,
 }
 
@@ -60,15 +69,8 @@ pub struct Section<T> {
     pub lost: Option<NamedLockError>,
 }
 
-/// The lock that another session held until the timeout.
-#[derive(Debug)]
-pub(crate) struct Busy {
-    pub(crate) name: LockName,
-    pub(crate) waited: Duration,
-}
-
-/// Runs `work` while all of the plan's locks are held. `keep` is asked at the end whether to keep them for a section that
-/// comes next on this connection; where all is in order, they are then not released.
+/// Runs `work` while all of the plan's locks are held. `keep` is asked at the end, and where all is in order, they are then
+/// not released.
 ///
 /// # Errors
 ///
@@ -77,7 +79,7 @@ pub(crate) fn run<C: MysqlSession, T>(
     conn: &mut C,
     plan: Plan<'_>,
     work: impl FnOnce(&mut C) -> T,
-    keep: impl FnOnce() -> bool,
+    keep: impl FnOnce(&T) -> Keep,
 ) -> Result<Result<Ended<T>, Busy>, NamedLockError> {
     let start = Instant::now();
     if plan.kept.is_none() {
@@ -96,7 +98,11 @@ pub(crate) fn run<C: MysqlSession, T>(
 
     let granted = Instant::now();
     let value = work(hold.conn);
-    let kept = keep() && hold.is_in_order();
+    let kept = match keep(&value) {
+        Keep::No => false,
+        Keep::Confirmed => hold.has_none_open() && hold.holds_all(),
+        Keep::Unconfirmed => hold.has_none_open(),
+    };
     let lost = if kept { None } else { hold.let_go().err() };
     let held = granted.elapsed();
     match &lost {
@@ -144,13 +150,6 @@ struct Hold<'c, 'p, C: MysqlSession> {
     borrowed: Vec<usize>,
     /// The session was ended from within, and the connection marked.
     ended: bool,
-}
-
-/// Why the locks were not got.
-enum Refusal<'p> {
-    Busy(&'p LockName),
-    HeldBefore(&'p LockName, u64),
-    Failed(&'p LockName, Failure),
 }
 
 impl<'c, 'p, C: MysqlSession> Hold<'c, 'p, C> {
@@ -208,13 +207,17 @@ impl<'c, 'p, C: MysqlSession> Hold<'c, 'p, C> {
         Err(refusal)
     }
 
-    /// No transaction is open, and the server says that this session holds every lock. Where not, [`Self::let_go`] tells why.
-    fn is_in_order(&mut self) -> bool {
-        let held = Some(self.session);
+    /// No transaction is open.
+    fn has_none_open(&mut self) -> bool {
         matches!(session::depth(self.conn), Ok(0))
-            && self.plan.names.iter().all(|name| {
-                holders::who_holds(self.conn, name).is_ok_and(|(own, holder)| own == self.session && holder == held)
-            })
+    }
+
+    /// The server says that this session holds every lock. Where not, [`Self::let_go`] tells why.
+    fn holds_all(&mut self) -> bool {
+        self.plan.names.iter().all(|name| {
+            let answer = holders::who_holds(self.conn, name);
+            answer.is_ok_and(|(own, holder)| own == self.session && holder == Some(own))
+        })
     }
 
     /// Rolls back what the work left open, then releases every lock, last first. May be called again after a panic.
@@ -352,35 +355,6 @@ impl<'c, 'p, C: MysqlSession> Hold<'c, 'p, C> {
             };
             let _ = catch_unwind(AssertUnwindSafe(abandon));
         }
-    }
-}
-
-impl<'p> Refusal<'p> {
-    /// `ended`: the connection did not survive it.
-    fn explain(self, waited: Duration, ended: bool) -> Result<Busy, NamedLockError> {
-        Err(match self {
-            Self::Busy(name) => return Ok(Busy { name: name.clone(), waited }),
-            Self::HeldBefore(name, connection_id) => {
-                NamedLockError::AlreadyHeld { name: name.clone(), connection_id: Some(connection_id) }
-            }
-            Self::Failed(name, failure) if ended => {
-                NamedLockError::Broken { name: name.clone(), source: failure.into_source() }
-            }
-            Self::Failed(name, Failure::Null) => {
-                NamedLockError::Interrupted { name: name.clone(), waited, source: None }
-            }
-            Self::Failed(name, Failure::Error(cause, source)) => {
-                let name = name.clone();
-                match cause {
-                    Cause::OutOfTime => return Ok(Busy { name, waited }),
-                    Cause::Deadlock => NamedLockError::Deadlock { name, source: Some(source) },
-                    Cause::Refused => NamedLockError::Refused { name, source },
-                    Cause::Interrupted | Cause::TimeLimit => {
-                        NamedLockError::Interrupted { name, waited, source: Some(source) }
-                    }
-                }
-            }
-        })
     }
 }
 

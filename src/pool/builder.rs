@@ -23,6 +23,7 @@ pub struct NamedLockPoolBuilder<M: ManageConnection> {
     pub(super) pool: Pool<M>,
     pub(super) max_hand_offs: u32,
     pub(super) hand_off_for: Duration,
+    pub(super) unconfirmed: bool,
     pub(super) event_handler: Box<dyn HandleLockEvent>,
 }
 
@@ -32,6 +33,7 @@ impl<M: ManageConnection> NamedLockPoolBuilder<M> {
             pool,
             max_hand_offs: 16,
             hand_off_for: Duration::from_millis(50),
+            unconfirmed: false,
             event_handler: Box::new(NopLockEventHandler),
         }
     }
@@ -47,6 +49,21 @@ impl<M: ManageConnection> NamedLockPoolBuilder<M> {
     /// at that moment is not interrupted: it is the last one before the release.
     pub fn hand_off_for(mut self, time: Duration) -> Self {
         self.hand_off_for = time;
+        self
+    }
+
+    /// Hands locks on without asking the server whether they are still held: no round trip at all, and no certainty.
+    ///
+    /// Then the `Ok` of a section that has handed its lock on says less than it does everywhere else: nothing was *seen* to be
+    /// wrong. Where its session was killed after the last statement of its work, or the work released the lock by hand, that is
+    /// found by a later section only, which gets the [`Lost`](crate::NamedLockError::Lost) in its place (our test
+    /// `a_session_killed_unseen_is_told_to_the_next_section`). For work that is short, writes to this database alone, and
+    /// so fails by itself when its session is gone.
+    ///
+    /// A section whose work returns `Err`, [`section_pooled`](crate::NamedLock::section_pooled), and the last section before
+    /// the release ask all the same.
+    pub fn unconfirmed_hand_offs(mut self) -> Self {
+        self.unconfirmed = true;
         self
     }
 
@@ -68,6 +85,7 @@ impl<M: ManageConnection> fmt::Debug for NamedLockPoolBuilder<M> {
         f.debug_struct("NamedLockPoolBuilder")
             .field("max_hand_offs", &self.max_hand_offs)
             .field("hand_off_for", &self.hand_off_for)
+            .field("unconfirmed", &self.unconfirmed)
             .field("event_handler", &self.event_handler)
             .finish_non_exhaustive()
     }

@@ -16,7 +16,7 @@ use diesel::{
 
 use self::{
     baton::Baton,
-    passage::{Passage, Refusal},
+    passage::{NotRun, Passage},
     queue::Queue,
 };
 pub use self::{
@@ -34,9 +34,10 @@ use crate::{LockName, NamedLock, NamedLockError, Section, lock::outcome, session
 ///
 /// When a section ends and another thread is next, the connection goes to it *with the lock still held*: no release, no
 /// checkout, no acquire. Instead of the release, the server is asked whether the lock is still held (one round trip), so
-/// that `Ok` means the same as ever: exclusive to the end. To be fair to other processes, the lock is released to the
-/// server's own first-come, first-served queue after a [number](NamedLockPoolBuilder::max_hand_offs) of hand-offs or a
-/// [time](NamedLockPoolBuilder::hand_off_for).
+/// that `Ok` means the same as ever: exclusive to the end. (Who wants speed more than that has
+/// [`unconfirmed_hand_offs`](NamedLockPoolBuilder::unconfirmed_hand_offs).) To be fair to other processes, the lock is
+/// released to the server's own first-come, first-served queue after a
+/// [number](NamedLockPoolBuilder::max_hand_offs) of hand-offs or a [time](NamedLockPoolBuilder::hand_off_for).
 ///
 /// A clone is the same queue: make one for a process (for a pool) and clone it. Locks that are taken by `NamedLockExt` on a
 /// connection exclude each other with these, but don't take part in the queue.
@@ -177,10 +178,10 @@ where
         F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
     {
         let lock = NamedLock::new(name)?.no_wait();
-        match Passage::new(self, &lock).run(work) {
+        match Passage::new(self, &lock, Result::is_ok).run(work) {
             Ok(section) => outcome(section).map(Some),
-            Err(Refusal::NotFree(_)) => Ok(None),
-            Err(Refusal::Other(error)) => Err(error.into()),
+            Err(NotRun::NotFree(_)) => Ok(None),
+            Err(NotRun::Other(error)) => Err(error.into()),
         }
     }
 
@@ -225,7 +226,8 @@ impl NamedLock {
         E: From<NamedLockError>,
         F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
     {
-        outcome(self.section_pooled(locks, work)?)
+        let section = Passage::new(locks, self, Result::is_ok).run(work).map_err(NotRun::into_error)?;
+        outcome(section)
     }
 
     /// Like [`run_transaction`](Self::run_transaction), on a connection of a pool.
@@ -254,7 +256,7 @@ impl NamedLock {
         PooledConnection<M>: MysqlSession,
         F: FnOnce(&mut PooledConnection<M>) -> T,
     {
-        Passage::new(locks, self).run(work).map_err(|(Refusal::NotFree(error) | Refusal::Other(error))| error)
+        Passage::new(locks, self, |_| false).run(work).map_err(NotRun::into_error)
     }
 }
 

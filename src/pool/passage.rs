@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     Holder, LockName, NamedLock, NamedLockError, Section, abandon,
-    section::{Busy, Ended, Plan},
+    refusal::Busy,
+    section::{Ended, Keep, Plan},
     server::holders,
     session::MysqlSession,
     timeout::Timeout,
@@ -24,36 +25,45 @@ use crate::{
 type Turn<'a, M> = queue::Turn<'a, LockName, Baton<M>>;
 
 /// A section that asks for its lock, with the time that it has spent so far.
-pub(super) struct Passage<'a, M: ManageConnection> {
+pub(super) struct Passage<'a, M: ManageConnection, T> {
     queue: &'a Queue<LockName, Baton<M>>,
     options: &'a NamedLockPoolBuilder<M>,
     lock: &'a NamedLock,
+    /// Whether the work has done well, so that its connection may be passed on without asking.
+    succeeded: fn(&T) -> bool,
     start: Instant,
     in_queue: Duration,
     in_checkout: Duration,
 }
 
 /// Why the work has not run.
-pub(super) enum Refusal {
+pub(super) enum NotRun {
     /// The lock was not free in time: a [`NamedLockError::Timeout`].
     NotFree(NamedLockError),
     Other(NamedLockError),
 }
 
-impl<'a, M> Passage<'a, M>
+impl NotRun {
+    pub(super) fn into_error(self) -> NamedLockError {
+        let (Self::NotFree(error) | Self::Other(error)) = self;
+        error
+    }
+}
+
+impl<'a, M, T> Passage<'a, M, T>
 where
     M: ManageConnection,
     PooledConnection<M>: MysqlSession,
 {
-    pub(super) fn new(locks: &'a NamedLockPool<M>, lock: &'a NamedLock) -> Self {
+    pub(super) fn new(locks: &'a NamedLockPool<M>, lock: &'a NamedLock, succeeded: fn(&T) -> bool) -> Self {
         let (in_queue, in_checkout) = (Duration::ZERO, Duration::ZERO);
         let (queue, options) = (&locks.0.queue, &locks.0.options);
-        Self { queue, options, lock, start: Instant::now(), in_queue, in_checkout }
+        Self { queue, options, lock, succeeded, start: Instant::now(), in_queue, in_checkout }
     }
 
     /// Runs `work` when it is its turn and the lock is held.
-    pub(super) fn run<T>(mut self, work: impl FnOnce(&mut PooledConnection<M>) -> T) -> Result<Section<T>, Refusal> {
-        self.go(work).inspect_err(|(Refusal::NotFree(error) | Refusal::Other(error))| {
+    pub(super) fn run(mut self, work: impl FnOnce(&mut PooledConnection<M>) -> T) -> Result<Section<T>, NotRun> {
+        self.go(work).inspect_err(|(NotRun::NotFree(error) | NotRun::Other(error))| {
             if error.is_timeout() {
                 let event = TimedOutEvent { names: self.lock.names(), error };
                 self.options.event_handler.handle_timed_out(event);
@@ -61,7 +71,7 @@ where
         })
     }
 
-    fn go<T>(&mut self, work: impl FnOnce(&mut PooledConnection<M>) -> T) -> Result<Section<T>, Refusal> {
+    fn go(&mut self, work: impl FnOnce(&mut PooledConnection<M>) -> T) -> Result<Section<T>, NotRun> {
         let (first, others) = self.lock.names().split_first().expect("a lock has a name");
         let (turn, baton) = self.enter(first, self.hands_off())?;
         let other_turns = others.iter().map(|name| Ok(self.enter(name, false)?.0)).collect::<Result<Vec<_>, _>>()?;
@@ -89,18 +99,18 @@ where
         Ok(ended.section)
     }
 
-    fn enter(&self, name: &LockName, takes_baton: bool) -> Result<(Turn<'a, M>, Option<Baton<M>>), Refusal> {
+    fn enter(&self, name: &LockName, takes_baton: bool) -> Result<(Turn<'a, M>, Option<Baton<M>>), NotRun> {
         let deadline = self.lock.plan().timeout.deadline(self.start);
         let waits = self.lock.plan().timeout != Timeout::After(Duration::ZERO);
         self.queue.enter(name, deadline, takes_baton).map_err(|no_turn| match no_turn {
-            NoTurn::OwnTurn => Refusal::Other(NamedLockError::AlreadyHeld { name: name.clone(), connection_id: None }),
-            NoTurn::Circle if waits => Refusal::Other(NamedLockError::Deadlock { name: name.clone(), source: None }),
+            NoTurn::OwnTurn => NotRun::Other(NamedLockError::AlreadyHeld { name: name.clone(), connection_id: None }),
+            NoTurn::Circle if waits => NotRun::Other(NamedLockError::Deadlock { name: name.clone(), source: None }),
             // Who does not wait is in no circle.
-            NoTurn::Circle | NoTurn::TimedOut => Refusal::NotFree(self.timeout(name, self.start.elapsed(), None, None)),
+            NoTurn::Circle | NoTurn::TimedOut => NotRun::NotFree(self.timeout(name, self.start.elapsed(), None, None)),
         })
     }
 
-    fn check_out(&mut self) -> Result<PooledConnection<M>, Refusal> {
+    fn check_out(&mut self) -> Result<PooledConnection<M>, NotRun> {
         let usual = self.options.pool.connection_timeout();
         let limit = match self.lock.plan().timeout {
             // Who does not wait for the lock needs a connection all the same.
@@ -110,18 +120,18 @@ where
         let asked = Instant::now();
         let conn = self.options.pool.get_timeout(limit);
         self.in_checkout += asked.elapsed();
-        conn.map_err(|error| Refusal::Other(self.timeout(&self.lock.names()[0], self.in_queue, None, Some(error))))
+        conn.map_err(|error| NotRun::Other(self.timeout(&self.lock.names()[0], self.in_queue, None, Some(error))))
     }
 
     /// Runs the section, on another connection if this one turns out to be stale: of a server that was restarted, say.
-    fn run_on<T>(
+    fn run_on(
         &mut self,
         mut conn: PooledConnection<M>,
         kept: Option<u64>,
         chain: &Cell<Chain>,
         turn: &Turn<'_, M>,
         work: impl FnOnce(&mut PooledConnection<M>) -> T,
-    ) -> Result<(PooledConnection<M>, Ended<T>), Refusal> {
+    ) -> Result<(PooledConnection<M>, Ended<T>), NotRun> {
         let mut work = Some(work);
         let mut others = self.options.pool.max_size();
         loop {
@@ -137,7 +147,11 @@ where
                 self.tell_waited(on_server);
                 work.take().expect("a section runs its work once")(conn)
             };
-            let keep = || self.hands_off() && self.goes_on(chain.get()) && turn.can_pass();
+            let keep = |value: &_| match self.hands_off() && self.goes_on(chain.get()) && turn.can_pass() {
+                false => Keep::No,
+                true if self.options.unconfirmed && (self.succeeded)(value) => Keep::Unconfirmed,
+                true => Keep::Confirmed,
+            };
             match abandon::run(&mut conn, self.lock.bound(), plan, once, keep) {
                 Ok(Ok(mut ended)) => {
                     // All of it: also what went to connections that turned out to be stale.
@@ -147,14 +161,14 @@ where
                 Ok(Err(Busy { name, .. })) => {
                     let holder = holders::holder(&mut conn, &name).ok().flatten();
                     let error = self.timeout(&name, self.in_queue, holder, None);
-                    return Err(Refusal::NotFree(error));
+                    return Err(NotRun::NotFree(error));
                 }
                 Err(NamedLockError::Broken { .. }) if others > 0 && self.has_time() => {
                     others -= 1;
                     drop(conn);
                     conn = self.check_out()?;
                 }
-                Err(error) => return Err(Refusal::Other(error)),
+                Err(error) => return Err(NotRun::Other(error)),
             }
         }
     }
@@ -200,7 +214,7 @@ where
         self.options.event_handler.handle_waited(event);
     }
 
-    fn tell_end<T>(&self, section: &Section<T>, handed_off: Option<u32>) {
+    fn tell_end(&self, section: &Section<T>, handed_off: Option<u32>) {
         let names = self.lock.names();
         let handler = &self.options.event_handler;
         match &section.lost {

@@ -1,6 +1,6 @@
 //! A held lock passes to the next thread.
 
-use std::time::Duration;
+use std::{sync::mpsc, thread, time::Duration};
 
 use diesel::{prelude::*, sql_query, sql_types::Text};
 use diesel_named_lock::{LockName, NamedLock, NamedLockError, NamedLockPool};
@@ -23,23 +23,36 @@ fn questions(conn: &mut Conn) -> i64 {
 #[test]
 fn a_hand_off_is_one_round_trip_on_the_same_connection() {
     let (locks, name) = (generous(4), lock_name("one_round_trip"));
-    warm_up(&locks, &name);
-    let (first, others) =
-        in_line(&locks, &name, 8, |conn| (id(conn), questions(conn)), |conn, _| (id(conn), questions(conn)));
+    assert_eq!(round_trips_of_hand_offs(&locks, &name), [1; 8]);
+}
+
+#[test]
+fn an_unconfirmed_hand_off_is_no_round_trip_at_all() {
+    let (locks, name) = (unconfirmed(4), lock_name("no_round_trip"));
+    assert_eq!(round_trips_of_hand_offs(&locks, &name), [0; 8]);
+}
+
+/// How many statements come between one thread's and the next one's, on the same session.
+fn round_trips_of_hand_offs(locks: &Locks, name: &LockName) -> Vec<i64> {
+    warm_up(locks, name);
+    let look = |conn: &mut Conn| (id(conn), questions(conn));
+    let (first, others) = in_line(locks, name, 8, look, |conn, _| look(conn));
     let (session, mut asked) = first.unwrap();
-    let by_hand = {
+    let of_a_look = {
         let mut conn = locks.pool().get().unwrap();
-        let before = questions(&mut conn);
-        id(&mut conn);
-        questions(&mut conn) - before
+        let (before, after) = (look(&mut conn), look(&mut conn));
+        after.1 - before.1
     };
-    for other in others {
+    let between = |other: Outcome<(u64, i64)>| {
         let (other_session, questions) = other.unwrap();
         assert_eq!(other_session, session);
-        assert_eq!(questions - asked - by_hand, 1);
+        let between = questions - asked - of_a_look;
         asked = questions;
-    }
+        between
+    };
+    let between = others.into_iter().map(between).collect();
     assert_free(name.as_str());
+    between
 }
 
 /// Has the statement of the hand-off prepared, on every connection.
@@ -83,7 +96,7 @@ fn another_session_gets_the_lock_next_without_hand_offs() {
 /// How many of eight threads in line come before a session that has asked the server meanwhile.
 fn sections_before_another_session(locks: &Locks, name: &LockName) -> usize {
     let order = Log::default();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let first = |_: &mut Conn| {
             order.add("here");
             let mut other = connect();
@@ -112,6 +125,86 @@ fn a_next_one_that_has_left_is_not_waited_for() {
         Ok(())
     });
     outcome.unwrap();
+    assert_free(name.as_str());
+}
+
+fn unconfirmed(size: u32) -> Locks {
+    let builder = NamedLockPool::builder(pool(size)).max_hand_offs(1000).hand_off_for(SOON * 10);
+    builder.unconfirmed_hand_offs().build()
+}
+
+/// What "unconfirmed" means.
+#[test]
+fn a_session_killed_unseen_is_told_to_the_next_section() {
+    let (locks, name) = (unconfirmed(2), lock_name("unseen"));
+    let killed = |conn: &mut Conn| {
+        let own = id(conn);
+        kill(own);
+        wait_until("the killed session to be gone", || !is_alive(own));
+    };
+    let (first, mut others) = in_line(&locks, &name, 2, killed, |_, _| ());
+    first.expect("it saw nothing");
+    let last = others.remove(1);
+    assert!(others.iter().all(Result::is_ok), "nor did this one, which handed it on: {others:?}");
+    assert!(matches!(last, Err(NamedLockError::Lost { .. })), "the last asks: {last:?}");
+    assert_free(name.as_str());
+    assert_eq!(locks.with_named_lock(&name, SOON, |_| Outcome::Ok("in")).unwrap(), "in");
+}
+
+#[test]
+fn work_that_fails_hands_on_what_was_confirmed_only() {
+    let (locks, name) = (unconfirmed(2), lock_name("fails_unconfirmed"));
+    let (entered, has_entered) = mpsc::channel();
+    let dies = || {
+        locks.with_named_lock(&name, SOON, |conn| -> Outcome<()> {
+            let own = id(conn);
+            entered.send(own).unwrap();
+            wait_until_in_line(&locks, &name, 1);
+            kill(own);
+            loop {
+                sql_query("SELECT 1").execute(conn)?;
+            }
+        })
+    };
+    thread::scope(|scope| {
+        let dies = scope.spawn(dies);
+        let session = has_entered.recv_timeout(SOON).expect("the first one gets in");
+        let next = scope.spawn(|| locks.with_named_lock(&name, SOON, |conn| Outcome::Ok(id(conn))));
+        assert!(matches!(dies.join().unwrap(), Err(NamedLockError::Database(_))));
+        assert_ne!(next.join().unwrap().unwrap(), session, "the next one starts afresh");
+    });
+    assert_free(name.as_str());
+}
+
+#[test]
+fn a_section_that_returns_anything_confirms_its_hand_off() {
+    let (locks, name) = (unconfirmed(2), lock_name("anything_unconfirmed"));
+    let (entered, has_entered) = mpsc::channel();
+    let lock = NamedLock::new(&name).unwrap().timeout(SOON);
+    let section = || {
+        lock.section_pooled(&locks, |conn| {
+            let own = id(conn);
+            entered.send(()).unwrap();
+            wait_until_in_line(&locks, &name, 1);
+            kill(own);
+            wait_until("the killed session to be gone", || !is_alive(own));
+        })
+    };
+    thread::scope(|scope| {
+        let section = scope.spawn(section);
+        has_entered.recv_timeout(SOON).expect("the first one gets in");
+        let next = scope.spawn(|| lock.run_pooled(&locks, |_| Outcome::Ok(())));
+        assert!(matches!(section.join().unwrap().unwrap().lost, Some(NamedLockError::Lost { .. })));
+        next.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_transaction_left_open_is_never_handed_on() {
+    let (locks, name) = (unconfirmed(2), lock_name("open_unconfirmed"));
+    let (first, others) = in_line(&locks, &name, 1, |conn| begin(conn).unwrap(), |conn, _| begin(conn).is_ok());
+    assert!(matches!(first, Err(NamedLockError::TransactionLeftOpen { .. })), "{first:?}");
+    assert!(matches!(others[0], Err(NamedLockError::TransactionLeftOpen { depth: 1, .. })), "{:?}", others[0]);
     assert_free(name.as_str());
 }
 

@@ -36,12 +36,14 @@ pub fn measure() -> Vec<Figure> {
 fn side_by_side(server: &Server, size: u32, case: &'static str) -> Vec<Figure> {
     let plain_pool = pool(server.url(), size);
     let locks = NamedLockPool::new(pool(server.url(), size));
+    let unconfirmed = NamedLockPool::builder(pool(server.url(), size)).unconfirmed_hand_offs().build();
     let plain = || plain_pool.get().expect("a connection").with_named_lock(NAME, PATIENCE, work).expect("a section");
     let pooled = || locks.with_named_lock(NAME, PATIENCE, work).expect("a section");
+    let faster = || unconfirmed.with_named_lock(NAME, PATIENCE, work).expect("a section");
     assert_one_connection_for_all(&locks);
 
-    let rounds: Vec<[f64; 3]> =
-        (0..ROUNDS).map(|_| [throughput(16, plain), throughput(16, pooled), throughput(64, pooled)]).collect();
+    let round = |_| [throughput(16, plain), throughput(16, pooled), throughput(64, pooled), throughput(16, faster)];
+    let rounds: Vec<[f64; 4]> = (0..ROUNDS).map(round).collect();
     let figure = |contender: &str, index: usize, aim| Figure {
         case,
         server: name_of(server),
@@ -61,6 +63,7 @@ fn side_by_side(server: &Server, size: u32, case: &'static str) -> Vec<Figure> {
     vec![
         figure("`with_named_lock` on a connection that each thread checks out", 0, None),
         figure("`NamedLockPool`", 1, Some(2.0)),
+        figure("`NamedLockPool` with `unconfirmed_hand_offs`", 3, Some(2.0)),
         more_threads,
     ]
 }
