@@ -16,8 +16,9 @@ use crate::world::{server, wait_until};
 
 /// The example of this name, to be run on the test server.
 pub fn example(name: &str) -> Command {
-    let mut command = Command::new(folder().join(name));
-    command.env("DATABASE_URL", server().url());
+    // Tests that run in the background, or under nohup, ignore signals, and what they start would, too.
+    let mut command = Command::new("env");
+    command.arg("--default-signal").arg(folder().join(name)).env("DATABASE_URL", server().url());
     command
 }
 
@@ -26,7 +27,8 @@ fn folder() -> &'static PathBuf {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         let release = if cfg!(debug_assertions) { None } else { Some("--release") };
         let mut build = Command::new(env!("CARGO"));
-        let built = build.args(["build", "--quiet", "--examples"]).args(release).status().expect("cargo");
+        let built =
+            build.args(["build", "--quiet", "--examples", "--all-features"]).args(release).status().expect("cargo");
         assert!(built.success(), "the examples don't build");
         let test = env::current_exe().expect("a path");
         test.ancestors().nth(2).expect("the folder above `deps`").join("examples")

@@ -11,8 +11,9 @@ pub struct Helper(Child);
 
 impl Helper {
     pub fn command(environment: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_test-server"));
-        command.envs(environment.iter().copied());
+        // Tests that run in the background, or under nohup, ignore signals, and what they start would, too.
+        let mut command = Command::new("env");
+        command.args(["--default-signal", env!("CARGO_BIN_EXE_test-server")]).envs(environment.iter().copied());
         command
     }
 
