@@ -1,4 +1,18 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Features of the package
+//!
+//! None is on by default.
+//!
+//! * `migrations`: module `migration`, Diesel's migrations run by one process at a time, and `MIGRATIONS`, those that
+//!   make this crate's own tables. It brings `diesel_migrations`.
+//!
+//! ## Rust
+//!
+//! Rust 1.86 is the oldest, as for Diesel 2.3; `tests/run --package` builds with it. Before Rust 1.95 one dependency of
+//! r2d2 has to be held back, which Cargo does not find out by itself (`scheduled-thread-pool` 0.2.8 names no Rust version,
+//! and what it depends on needs 1.95): `cargo update scheduled-thread-pool --precise 0.2.7`.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
