@@ -9,9 +9,9 @@
 //!
 //! ## Rust
 //!
-//! Rust 1.86 is the oldest, as for Diesel 2.3; `tests/run --package` builds with it. Before Rust 1.95 one dependency of
-//! r2d2 has to be held back, which Cargo does not find out by itself (`scheduled-thread-pool` 0.2.8 names no Rust version,
-//! and what it depends on needs 1.95): `cargo update scheduled-thread-pool --precise 0.2.7`.
+//! Rust 1.86 is the oldest, as for Diesel 2.3. With an older one than the newest, Cargo's `resolver = "3"` (that of edition
+//! 2024) picks dependencies which that one can build, but for one that it can't tell: before Rust 1.95, hold back
+//! `scheduled-thread-pool`, which r2d2 needs: `cargo update scheduled-thread-pool --precise 0.2.7`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
