@@ -10,7 +10,7 @@ use std::{
 const FLOORS: [&[&str]; 7] = [
     &["error", "holder", "name", "operator_error", "timeout"],
     &["server", "session"],
-    &["section"],
+    &["refusal", "section"],
     &["abandon", "breaking", "clean_sessions", "diagnosis", "keep_alive", "lock", "report", "sight"],
     &["pool"],
     &["ext", "fence", "job", "migration", "table"],
