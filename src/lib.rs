@@ -20,6 +20,8 @@ mod abandon;
 mod breaking;
 mod clean_sessions;
 mod diagnosis;
+#[cfg(any(doc, doctest))]
+pub mod docs;
 mod error;
 mod ext;
 pub mod fence;
