@@ -12,6 +12,7 @@ mod lost;
 mod names;
 mod several;
 mod transactions;
+mod troubles;
 mod waiting;
 mod ways_out;
 mod world;
