@@ -1,3 +1,20 @@
+// The README names its guides and pictures by reference. Here they are, in the documentation; further down, in the README
+// itself, where they are in the repository. The first definition counts.
+//! [choosing a name]: docs::choosing_a_name
+//! [timeouts and retries]: docs::timeouts_and_retries
+//! [transactions]: docs::transactions
+//! [pools]: docs::pools
+//! [long sections]: docs::long_sections
+//! [testing]: docs::testing
+//! [migrations]: docs::migrations
+//! [jobs]: docs::jobs
+//! [fencing]: docs::fencing
+//! [errors]: docs::errors
+//! [servers and proxies]: docs::servers_and_proxies
+//! [raw `GET_LOCK`]: docs::from_get_lock
+//! [PyMySQLLock]: docs::from_pymysqllock
+//! [with_advisory_lock]: docs::from_with_advisory_lock
+#![doc = include_str!("docs/pictures.md")]
 #![doc = include_str!("../README.md")]
 //!
 //! ## Features of the package
