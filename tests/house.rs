@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 7] = [
     &["abandon", "breaking", "clean_sessions", "diagnosis", "keep_alive", "lock", "report", "sight"],
     &["pool"],
     &["ext", "fence", "job", "migration", "table"],
-    &["lib"],
+    &["docs", "lib"],
 ];
 const SQL: [&str; 8] =
     ["sql_query", "batch_execute", "dsl::sql", "\"SELECT ", "\"INSERT ", "\"UPDATE ", "\"SET ", "\"KILL "];
