@@ -9,7 +9,7 @@ use diesel::{
     insert_into,
     mysql::data_types::MysqlTime,
     prelude::*,
-    sql_types::{Integer, Text},
+    sql_types::{Binary, Integer, Nullable},
     update,
 };
 
@@ -23,6 +23,8 @@ const HOST_CHARS: usize = 255;
 /// The key of the row that every run of the job is written to.
 const ANY: &[u8] = b"";
 
+// Texts are bytes here, too, and go as UTF-8 both ways: what is sent as a text, the server takes to be in the session's
+// character set, and converts.
 diesel::table! {
     named_lock_ledger (job, job_key) {
         job -> Binary,
@@ -31,8 +33,8 @@ diesel::table! {
         started_at -> Datetime,
         counts_from -> Datetime,
         ended_at -> Nullable<Datetime>,
-        error -> Nullable<Text>,
-        host -> Text,
+        error -> Nullable<Binary>,
+        host -> Binary,
         process_id -> Unsigned<Integer>,
         connection_id -> Unsigned<BigInt>,
     }
@@ -43,7 +45,6 @@ define_sql_function! {
     #[sql_name = "CONNECTION_ID"]
     fn own_id() -> Unsigned<BigInt>;
 }
-define_sql_function! { fn is_used_lock(name: Text) -> Nullable<Unsigned<BigInt>>; }
 
 /// The server's clock in UTC, whatever the session's time zone is. Its digits must be a literal.
 fn now() -> utc_timestamp<SqlLiteral<Integer>> {
@@ -65,19 +66,25 @@ pub(super) struct Entry {
     pub(super) started: ServerTime,
     pub(super) counts_from: ServerTime,
     pub(super) ended: Option<ServerTime>,
-    pub(super) error: Option<String>,
-    pub(super) host: String,
+    error: Option<Vec<u8>>,
+    host: Vec<u8>,
     pub(super) process_id: u32,
     pub(super) connection_id: u64,
     pub(super) now: ServerTime,
-    /// The session that holds the lock.
-    pub(super) holder: Option<u64>,
 }
 
 impl Entry {
     /// Whether it is that of the key, and not that of the job.
     pub(super) fn is_for_key(&self) -> bool {
         self.key != ANY
+    }
+
+    pub(super) fn error(&self) -> Option<String> {
+        self.error.as_deref().map(text)
+    }
+
+    pub(super) fn host(&self) -> String {
+        text(&self.host)
     }
 }
 
@@ -100,15 +107,16 @@ impl Ledger<'_> {
                 dsl::started_at,
                 dsl::counts_from,
                 dsl::ended_at,
-                dsl::error,
-                dsl::host,
+                sql::<Nullable<Binary>>("CAST(error AS BINARY)"),
+                sql::<Binary>("CAST(host AS BINARY)"),
                 dsl::process_id,
                 dsl::connection_id,
                 now(),
-                is_used_lock(self.job.as_str()),
             ))
             .filter(dsl::job.eq(self.job()))
             .filter(dsl::job_key.eq(ANY).or(dsl::job_key.eq(self.key())))
+            // Both, also where `sql_select_limit` says less.
+            .limit(2)
             .load(conn)
     }
 
@@ -116,7 +124,7 @@ impl Ledger<'_> {
     pub(super) fn start<C: MysqlSession>(&self, conn: &mut C) -> QueryResult<()> {
         use named_lock_ledger::dsl;
         let host = gethostname::gethostname().to_string_lossy().into_owned();
-        let host = shortened(&host, HOST_CHARS);
+        let host = shortened(&host, HOST_CHARS).as_bytes();
         let by = (dsl::host.eq(host), dsl::process_id.eq(std::process::id()), dsl::connection_id.eq(own_id()));
         let at = (dsl::started_at.eq(now()), dsl::counts_from.eq(now()));
         let row = |key| (dsl::job.eq(self.job()), dsl::job_key.eq(key), dsl::runs.eq(1), at.clone(), by);
@@ -130,7 +138,7 @@ impl Ledger<'_> {
                 at.clone(),
                 by,
                 dsl::ended_at.eq(None::<MysqlTime>),
-                dsl::error.eq(None::<&str>),
+                dsl::error.eq(None::<&[u8]>),
             ))
             .execute(conn)
             .map(drop)
@@ -139,7 +147,7 @@ impl Ledger<'_> {
     /// Writes how this session's run ended. `NotFound` where the last run that the ledger knows is not of this session.
     pub(super) fn end<C: MysqlSession>(&self, conn: &mut C, error: Option<&str>) -> QueryResult<()> {
         use named_lock_ledger::dsl;
-        let error = error.map(|error| shortened(error, ERROR_CHARS));
+        let error = error.map(|error| shortened(error, ERROR_CHARS).as_bytes());
         let mut write = || {
             update(dsl::named_lock_ledger)
                 .filter(dsl::job.eq(self.job()))
@@ -166,6 +174,11 @@ impl Ledger<'_> {
             .execute(conn)
             .map(drop)
     }
+}
+
+/// Whatever was written there by hand is shown as well as it can be.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// At most so many characters of it.

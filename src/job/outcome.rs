@@ -79,19 +79,20 @@ pub enum JobState {
     },
 }
 
-impl From<Entry> for JobStatus {
-    fn from(entry: Entry) -> Self {
-        let state = match (entry.ended, entry.error) {
+impl JobStatus {
+    /// `holder`: the session that holds the job's lock, which matters only where the run has not ended.
+    pub(super) fn new(entry: &Entry, holder: Option<u64>) -> Self {
+        let state = match (entry.ended, entry.error()) {
             (Some(ended), None) => JobState::Succeeded { ended: ended.0 },
             (Some(ended), Some(error)) => JobState::Failed { ended: ended.0, error },
-            (None, _) if entry.holder == Some(entry.connection_id) => JobState::Running,
+            (None, _) if holder == Some(entry.connection_id) => JobState::Running,
             (None, _) => JobState::Abandoned,
         };
         Self {
             runs: entry.runs,
             started: entry.started.0,
             state,
-            host: entry.host,
+            host: entry.host(),
             process_id: entry.process_id,
             connection_id: entry.connection_id,
         }

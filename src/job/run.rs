@@ -65,7 +65,7 @@ impl SingletonJob {
         Ok(verdict)
     }
 
-    fn unusable(&self, source: Error) -> JobError {
+    pub(super) fn unusable(&self, source: Error) -> JobError {
         JobError::Ledger { job: self.name().clone(), source }
     }
 
@@ -79,7 +79,7 @@ impl SingletonJob {
 
 /// While the lock is ours, a run that has not ended never will.
 fn past(entry: &Entry) -> Past {
-    let end = match (entry.ended, &entry.error) {
+    let end = match (entry.ended, entry.error()) {
         (None, _) => End::Abandoned,
         (Some(_), None) => End::Succeeded,
         (Some(_), Some(_)) => End::Failed,

@@ -1,7 +1,7 @@
 //! Round trips, counted by the server itself. No timing.
 
 use diesel::{prelude::*, sql_query};
-use diesel_named_lock::JobOutcome;
+use diesel_named_lock::{JobError, JobOutcome, JobState};
 
 use crate::{database::*, world::*};
 
@@ -49,4 +49,18 @@ fn a_job_without_a_ledger_takes_two_round_trips() {
     let (mut conn, job) = (connect(), job("cost_plain"));
     assert_eq!(run(&job, &mut conn).unwrap(), RAN);
     assert_eq!(counted(&mut conn, |conn| assert_eq!(run(&job, conn).unwrap(), RAN)), 2);
+}
+
+#[test]
+fn the_status_of_a_run_that_has_not_ended_takes_three_round_trips_and_six_if_it_never_will() {
+    let (database, job) = (Database::with_ledger(), job("cost_status").at_most_every(HOUR));
+    let mut conn = database.connect();
+    let mut status = |state| {
+        let took = |conn: &mut _| counted(conn, |conn| assert_eq!(job.status(conn).unwrap().unwrap().state, state));
+        (took(&mut conn), took(&mut conn)).1
+    };
+    abandon(&job, &database);
+    assert_eq!(status(JobState::Abandoned), 6);
+    let running = job.run(&mut database.connect(), |_| Ok::<_, JobError>(status(JobState::Running)));
+    assert_eq!(running.unwrap(), JobOutcome::Ran(3));
 }

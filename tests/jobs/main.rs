@@ -10,6 +10,7 @@ mod lost;
 mod machine;
 mod names;
 mod processes;
+mod sessions;
 mod status;
 mod without_table;
 #[path = "../behaviour/world.rs"]

@@ -1,0 +1,69 @@
+//! Sessions whose settings are not the usual ones.
+
+use diesel::connection::SimpleConnection;
+use diesel_named_lock::{JobError, JobOutcome, JobState, SingletonJob};
+
+use crate::{database::*, world::*};
+
+const SETTINGS: [&str; 12] = [
+    "SET NAMES latin1",
+    "SET NAMES ascii",
+    "SET NAMES gbk",
+    "SET character_set_client = latin1",
+    "SET character_set_connection = latin1",
+    "SET character_set_results = latin1",
+    "SET sql_mode = ''",
+    "SET sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,STRICT_ALL_TABLES'",
+    "SET sql_safe_updates = 1",
+    "SET sql_select_limit = 1",
+    "SET time_zone = '+09:45'",
+    "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+];
+
+/// With a name, a key and an error that `latin1` can't hold.
+#[test]
+fn a_job_is_the_same_whatever_the_session_is_set_to() {
+    const ERROR: &str = "kein Papier in Fach é店🔒";
+
+    let (database, name) = (Database::with_ledger(), fresh("odd"));
+    for (number, setting) in SETTINGS.iter().enumerate() {
+        let (mut odd, mut usual) = (database.connect(), database.connect());
+        odd.batch_execute(setting).unwrap();
+        let job = SingletonJob::new(format!("{name}{number}é店")).unwrap().at_most_every(HOUR).once_for("clé店");
+        let outcome: Result<JobOutcome<()>, Box<dyn std::error::Error>> = job.run(&mut odd, |odd| {
+            for conn in [odd, &mut usual] {
+                let state = job.status(conn)?.map(|last| last.state);
+                assert_eq!(state, Some(JobState::Running), "{setting}");
+            }
+            Err(ERROR.into())
+        });
+        assert_eq!(outcome.unwrap_err().to_string(), ERROR, "{setting}");
+        for conn in [&mut odd, &mut usual] {
+            let Some(last) = job.status(conn).unwrap() else { panic!("{setting}: no run") };
+            let JobState::Failed { error, .. } = last.state else { panic!("{setting}: {:?}", last.state) };
+            assert_eq!((last.host, &*error), (host(), ERROR), "{setting}");
+        }
+        assert_eq!(run(&job, &mut odd).unwrap(), RAN, "{setting}: again, for it has failed");
+        for conn in [&mut odd, &mut usual] {
+            assert_eq!(run(&job, conn).unwrap(), NEVER_AGAIN, "{setting}");
+            let other_key = run(&job.clone().once_for("b"), conn).unwrap();
+            assert!(matches!(other_key, JobOutcome::NotDue { next: Some(_) }), "{setting}: {other_key:?}");
+        }
+    }
+}
+
+/// What is not recorded would be taken for abandoned, and be due at once.
+#[test]
+fn a_failure_keeps_its_slot_whatever_the_text_of_its_error() {
+    let (database, job) = (Database::with_ledger(), job("keeps").at_most_every(HOUR).failed_keeps_slot());
+    let mut conn = database.connect();
+    conn.batch_execute("SET NAMES latin1").unwrap();
+    let failed = job.run(&mut conn, |_| Err::<(), Box<dyn std::error::Error>>("店".repeat(1000).into()));
+    assert!(failed.is_err());
+    let second = job.run(&mut conn, |_| Ok::<_, JobError>(())).unwrap();
+    assert!(matches!(second, JobOutcome::NotDue { .. }), "{second:?}");
+}
+
+fn host() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
+}
