@@ -102,10 +102,8 @@ mod steps;
 use std::time::Duration;
 
 use diesel::{
-    RunQueryDsl,
     migration::{MigrationSource, MigrationVersion},
     mysql::Mysql,
-    select,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -113,7 +111,7 @@ pub use self::{
     error::{MigrationError, Step},
     steps::{redo_last, revert_all, revert_last, run_pending},
 };
-use crate::{LockName, MysqlSession, NamedLock, table::database};
+use crate::{LockName, MysqlSession, NamedLock, server::database};
 
 /// The tables that this crate ships: for [`with_fenced_lock`](crate::FenceExt::with_fenced_lock), and for the ledger of
 /// [`SingletonJob`](crate::SingletonJob).
@@ -292,7 +290,7 @@ where
 ///
 /// [`MigrationError::NoDatabase`]; [`MigrationError::Unplanned`] where the server can't be asked.
 pub fn database_lock<C: MysqlSession>(conn: &mut C) -> Result<NamedLock, MigrationError> {
-    let database: Option<String> = select(database()).get_result(conn).map_err(MigrationError::unplanned)?;
+    let database = database::current(conn).map_err(MigrationError::unplanned)?;
     let database = database.ok_or(MigrationError::NoDatabase)?.to_lowercase();
     Ok(NamedLock::new(LockName::hashed(&format!("diesel-migrations:{database}")))?)
 }

@@ -1,6 +1,8 @@
 //! Everything that is said to a server. No other module writes SQL.
 
 pub(crate) mod acquire;
+#[cfg(feature = "migrations")]
+pub(crate) mod database;
 pub(crate) mod denied;
 pub(crate) mod end;
 pub(crate) mod facts;

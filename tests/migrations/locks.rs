@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
 use diesel_migrations::{HarnessWithOutput, MigrationHarness};
 use diesel_named_lock::{
     MigrationExt, NamedLock, NamedLockError,
@@ -15,6 +16,7 @@ trials![
     pooled_connections_migrate_and_go_back_without_the_lock,
     databases_on_one_server_do_not_wait_for_each_other,
     every_name_of_a_database_gives_a_lock_and_letter_case_does_not_count,
+    a_database_has_one_lock_whatever_the_sessions_character_set,
     another_name_can_be_given,
     a_harness_with_output_works_under_the_lock_of_the_database,
 ];
@@ -66,6 +68,19 @@ fn every_name_of_a_database_gives_a_lock_and_letter_case_does_not_count() {
     let (lower, upper) = (database_named(format!("{plain}_a")), database_named(format!("{plain}_A")));
     assert_eq!(lock_name(&lower), lock_name(&upper));
     assert_ne!(lock_name(&lower), lock_name(&long));
+}
+
+fn a_database_has_one_lock_whatever_the_sessions_character_set() {
+    let database = database_named(fresh("é店"));
+    let mut conn = connect();
+    conn.batch_execute(&format!("USE {}", database.name)).unwrap();
+    let usual = migration::database_lock(&mut conn).unwrap();
+    for charset in ["latin1", "ascii", "gbk"] {
+        conn.batch_execute(&format!("SET NAMES {charset}")).unwrap();
+        assert_eq!(migration::database_lock(&mut conn).unwrap(), usual, "{charset}");
+    }
+    let ran = conn.run_pending_migrations_locked(source(&three_tables()), SOON).unwrap();
+    assert_eq!(texts(ran), ["1", "2", "3"]);
 }
 
 fn another_name_can_be_given() {
