@@ -7,7 +7,7 @@ use diesel::{
     sql_types::{BigInt, Unsigned},
 };
 
-use crate::MysqlSession;
+use crate::session::{self, MysqlSession};
 
 diesel::table! {
     named_lock_fences (name) {
@@ -45,5 +45,5 @@ define_sql_function! {
 pub(crate) fn is_missing<C: MysqlSession>(conn: &mut C, table: &str) -> bool {
     let of_this_name =
         tables::table.filter(tables::table_schema.nullable().eq(database())).filter(tables::table_name.eq(table));
-    diesel::select(exists(of_this_name)).get_result(conn) == Ok(false)
+    diesel::select(exists(of_this_name)).get_result(conn).inspect_err(|_| session::forget_statements(conn)) == Ok(false)
 }

@@ -133,7 +133,8 @@ pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 /// Diesel's migrations under the [lock of the database](database_lock): on plain and pooled connections, and on any other
 /// that is a [`MigrationHarness`].
 ///
-/// Each method waits for the lock for at most `timeout` (how long a migration may run is not limited), then finds out XX
+/// Each method waits for the lock for at most `timeout` (how long a migration may run is not limited), then finds out,
+/// while it is held, what there is to do.
 pub trait MigrationExt: MysqlSession + MigrationHarness<Mysql> {
     /// Runs what is pending, oldest first, and returns the versions that this call ran: none, where another process
     /// was faster.
