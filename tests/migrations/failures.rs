@@ -17,6 +17,7 @@ trials![
     a_connection_without_a_database_is_refused,
     an_open_transaction_is_refused_and_nothing_is_run,
     a_broken_connection_is_told_and_nothing_is_run,
+    after_a_query_of_the_harness_was_killed_the_same_connection_can_try_again,
 ];
 
 fn a_migration_that_fails_is_told_with_its_version_and_what_was_done_before() {
@@ -108,4 +109,32 @@ fn a_broken_connection_is_told_and_nothing_is_run() {
     let error = conn.run_pending_migrations_locked(source(&three_tables()), SOON).unwrap_err();
     assert!(matches!(error, MigrationError::Unplanned { .. }), "{error:?}");
     assert!(!database.has_table("one"));
+}
+
+/// The harness's query waits for a row that is locked, and is killed after the server has begun its answer: run again from
+/// Diesel's statement cache, it would wait for ever with libmariadb.
+fn after_a_query_of_the_harness_was_killed_the_same_connection_can_try_again() {
+    let (database, migrations) = (database(), three_tables());
+    let mut conn = database.connect();
+    conn.run_pending_migrations_locked(source(&migrations), SOON).unwrap();
+    // So that a plain `SELECT` waits for locked rows.
+    conn.batch_execute("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE; SET autocommit = 0").unwrap();
+    let (own, mut other) = (id(&mut conn), database.connect());
+    other.batch_execute("BEGIN; SELECT * FROM __diesel_schema_migrations FOR UPDATE").unwrap();
+
+    let tries = thread::spawn(move || {
+        let mut run = || conn.run_pending_migrations_locked(source(&migrations), SOON);
+        (run(), run())
+    });
+    let query = format!(
+        "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST
+         WHERE ID = {own} AND INFO LIKE 'SELECT%__diesel_schema_migrations%'"
+    );
+    wait_until("the harness's query", || number(&mut connect(), &query) == Some(1));
+    kill_query(own);
+    other.batch_execute("ROLLBACK").unwrap();
+    wait_until("both tries", || tries.is_finished());
+    let (first, second) = tries.join().unwrap();
+    assert!(matches!(first, Err(MigrationError::Unplanned { .. })), "{first:?}");
+    assert_eq!(texts(second.unwrap()), [""; 0]);
 }
