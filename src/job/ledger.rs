@@ -97,10 +97,11 @@ impl Ledger<'_> {
         self.key.map_or(ANY, str::as_bytes)
     }
 
-    /// The row of the job, and that of the key; those that there are.
-    pub(super) fn read<C: MysqlSession>(&self, conn: &mut C) -> QueryResult<Vec<Entry>> {
+    /// The row of the job, and that of the key; those that there are. `current`: as they are now, and not as of the beginning
+    /// of a transaction that raw SQL may have left open.
+    pub(super) fn read<C: MysqlSession>(&self, conn: &mut C, current: bool) -> QueryResult<Vec<Entry>> {
         use named_lock_ledger::dsl;
-        dsl::named_lock_ledger
+        let rows = dsl::named_lock_ledger
             .select((
                 dsl::job_key,
                 dsl::runs,
@@ -116,8 +117,8 @@ impl Ledger<'_> {
             .filter(dsl::job.eq(self.job()))
             .filter(dsl::job_key.eq(ANY).or(dsl::job_key.eq(self.key())))
             // Both, also where `sql_select_limit` says less.
-            .limit(2)
-            .load(conn)
+            .limit(2);
+        if current { rows.for_update().load(conn) } else { rows.load(conn) }
     }
 
     /// Writes that a run begins. Where no transaction is open, it is committed when this returns.

@@ -79,7 +79,8 @@ use crate::{LockName, MysqlSession, NamedLock, NamedLockError, Section, server::
 /// * **One server, one database.** The lock is the server's, the ledger is the database's: two applications with a job of the
 ///   same name in two databases keep each other [`Busy`](JobOutcome::Busy). [`LockName::scoped`] tells them apart.
 /// * **Transactions begun by raw SQL** (`sql_query("BEGIN")`, `SET autocommit = 0`) are unseen: the ledger's entries would be
-///   part of them, and unseen by other machines until they are committed.
+///   part of them, and locked by them. Until they are committed, other machines that are to run the job wait for that, and get
+///   an error after `innodb_lock_wait_timeout`; where they are rolled back, the ledger shows no run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use = "a `SingletonJob` does nothing until it is run"]
 pub struct SingletonJob {
@@ -255,7 +256,7 @@ impl SingletonJob {
         self.check()?;
         let mut seen = None;
         loop {
-            let entries = self.read(conn)?;
+            let entries = self.read(conn, false)?;
             let entry = entries.iter().find(|entry| entry.is_for_key() == self.key.is_some());
             let Some(entry) = entry else { return Ok(None) };
             let holder = match entry.ended {
@@ -290,8 +291,8 @@ impl SingletonJob {
         Ledger { job: self.name(), key: self.key.as_deref() }
     }
 
-    pub(super) fn read<C: MysqlSession>(&self, conn: &mut C) -> Result<Vec<Entry>, JobError> {
-        self.ledger().read(conn).map_err(|source| {
+    pub(super) fn read<C: MysqlSession>(&self, conn: &mut C, current: bool) -> Result<Vec<Entry>, JobError> {
+        self.ledger().read(conn, current).map_err(|source| {
             let job = self.name().clone();
             match table::is_missing(conn, "named_lock_ledger") {
                 true => JobError::NoLedger { job, source },

@@ -1,6 +1,6 @@
 //! Sessions whose settings are not the usual ones.
 
-use diesel::connection::SimpleConnection;
+use diesel::{Connection, connection::SimpleConnection};
 use diesel_named_lock::{JobError, JobOutcome, JobState, SingletonJob};
 
 use crate::{database::*, world::*};
@@ -62,6 +62,36 @@ fn a_failure_keeps_its_slot_whatever_the_text_of_its_error() {
     assert!(failed.is_err());
     let second = job.run(&mut conn, |_| Ok::<_, JobError>(())).unwrap();
     assert!(matches!(second, JobOutcome::NotDue { .. }), "{second:?}");
+}
+
+/// As of whose beginning it would seem that the job has not run.
+#[test]
+fn what_others_have_run_is_seen_in_a_transaction_that_raw_sql_has_begun_before() {
+    let database = Database::with_ledger();
+    for begin in ["BEGIN", "SET autocommit = 0"] {
+        let (mut conn, job) = (database.connect(), job("stale").at_most_every(HOUR));
+        conn.batch_execute(begin).unwrap();
+        assert_eq!(number(&mut conn, "SELECT COUNT(*) AS number FROM named_lock_ledger WHERE runs = 0"), Some(0));
+        assert_eq!(run(&job, &mut database.connect()).unwrap(), RAN);
+        let second = run(&job, &mut conn).unwrap();
+        assert!(matches!(second, JobOutcome::NotDue { .. }), "{begin}: {second:?}");
+    }
+}
+
+/// They would wait for each other in a circle, where each keeps what it has locked.
+#[test]
+fn jobs_in_test_transactions_do_not_wait_for_each_other() {
+    let database = Database::with_ledger();
+    let mut conns = [database.connect(), database.connect()];
+    for conn in &mut conns {
+        conn.batch_execute("SET SESSION innodb_lock_wait_timeout = 1").unwrap();
+        conn.begin_test_transaction().unwrap();
+    }
+    for _ in 0..2 {
+        for conn in &mut conns {
+            assert_eq!(run(&job("in_test").at_most_every(HOUR).once_for(1), conn).unwrap(), RAN);
+        }
+    }
 }
 
 fn host() -> String {
