@@ -79,7 +79,7 @@ fn sources<C: MysqlSession>(conn: &mut C, mariadb: bool) -> Result<Vec<String>, 
     // What `SHOW REPLICA STATUS` says; that one can't be prepared. A member of a group catches up over a channel, too.
     const ON_MYSQL: &str = "
         SELECT HOST AS Master_Host FROM performance_schema.replication_connection_configuration
-        WHERE CHANNEL_NAME NOT LIKE 'group\\_replication\\_%'";
+        WHERE LEFT(CHANNEL_NAME, 18) <> 'group_replication_'";
 
     let (query, privilege) = match mariadb {
         true => ("SHOW ALL SLAVES STATUS", Privilege::ReplicaStatus),

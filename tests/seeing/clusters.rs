@@ -49,6 +49,12 @@ fn a_node_of_a_multi_writer_cluster_is_a_danger() {
     let report = server_report(&mut conn).unwrap();
     assert_eq!(found(&report, topic).len(), 1, "{report}");
     assert_found(&report, topic, Severity::Danger, if is_mysql() { "members: 1" } else { "my_wsrep_cluster" });
+    // A group has channels of its own.
+    for mode in ["", "NO_BACKSLASH_ESCAPES"] {
+        conn.batch_execute(&format!("SET SESSION sql_mode = '{mode}'")).unwrap();
+        let report = server_report(&mut conn).unwrap();
+        assert_eq!(found(&report, Topic::Replica).len(), 0, "{mode}: {report}");
+    }
     conn.batch_execute("CREATE TABLE test.written (n INT PRIMARY KEY)").expect("a node that can be written to");
 }
 
