@@ -61,8 +61,9 @@
 //!   `UPDATE named_lock_fences SET token = token + 1000000`.
 //! * **Letter case does not count**: `Report` and `report`, one lock on MySQL, have one row of tokens on MariaDB, too, where
 //!   they are two locks. That refuses more than it must, never less.
-//! * Inside Diesel's test transaction, tokens are rolled back with it. After a `SET autocommit = 0` by hand, a token is
-//!   committed with the work, not before it.
+//! * Inside Diesel's test transaction, tokens are rolled back with it. In a transaction that raw SQL has begun
+//!   (`sql_query("BEGIN")`, `SET autocommit = 0`) a token is committed with the work, not before it; where that is rolled back
+//!   instead, **the same token is given out again**.
 
 mod error;
 
