@@ -68,8 +68,8 @@ pub enum JobError {
     /// There is no ledger. The work has not run.
     #[error(
         "job `{job}` has not run: the connection's database has no table `named_lock_ledger` that this account may see; \
-         run this crate's migration `create_named_lock_ledger` (`diesel_named_lock::MIGRATIONS`, or the SQL in its \
-         folder `migrations/`)"
+         run this crate's migration `create_named_lock_ledger` (`diesel_named_lock::MIGRATIONS`, feature \
+         `migrations`, or the SQL in its folder `migrations/`)"
     )]
     #[non_exhaustive]
     NoLedger {

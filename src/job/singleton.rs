@@ -182,6 +182,8 @@ impl SingletonJob {
     /// unchanged. A panic is recorded, and goes on. A transaction that the work leaves open is rolled back before the end is
     /// recorded.
     ///
+    /// For the types of `work` and of its error, [`with_named_lock`](crate::NamedLockExt::with_named_lock) has a word of advice.
+    ///
     /// With a ledger, ten round trips on a warm connection; four where the job is not due. Without, two. (Diesel prepares
     /// writes anew each time. Our test `a_run_takes_ten_round_trips_and_one_that_is_not_due_four` counts them.)
     ///
