@@ -40,9 +40,12 @@ NOTES = """## How to read it
   before, which session it is, and whether it holds the lock still. Without these answers a section would not be safe.
   What this crate itself takes has its own column in the table of instructions.
 * **`NamedLockPool`, where it is below 2.** At each hand-off the server is asked whether the lock is still held, so that `Ok`
-  means what it always means. That round trip, and the wake-up of the next thread, are on the way of every section:
-  `unconfirmed_hand_offs` is the same without the question. How much they cost depends on whether the machine's
-  processors sleep meanwhile: on one CPU (`taskset -c 0`) the ratio was 2.0 to 2.1 where it was 1.3 to 1.8 on two.
+  means what it always means; then the next thread is woken. Both are on the way of every section, and both wake a
+  processor that sleeps, which on this virtual machine takes longer than the work: while one thread works, the other
+  processor has nothing to do. (Checked-out connections keep both busy.) `unconfirmed_hand_offs` is the same without the
+  question. With everything on one CPU, where nobody sleeps (`taskset -c 0 target/peers/release/peers threads`, the same day),
+  `NamedLockPool` has 2.0 to 2.1 times the throughput on both servers, without the question 3.5 to 3.7, and 64 threads have
+  0.95 to 1.01 of that of 16. Waking the next thread ahead, while the question is out, was tried: it is slower.
 * **PyMySQLLock.** A fiftieth of its time, in its best use, would be less than half of the C client's.
 """
 
