@@ -98,10 +98,10 @@ fetch_mariadb_extras() (
     download=(apt-get -qq -o APT::Sandbox::User=root download galera-4)
     "${download[@]}" "mariadb-server=$version" || "${download[@]}" mariadb-server || exit 1
     for deb in *.deb; do
-        dpkg-deb -x "$deb" root || exit 1
+        dpkg-deb -x "$deb" tree || exit 1
     done
-    rm -rf root/usr/{bin,sbin,share}
-    mv -T root "$target" || [ -e "$target" ]
+    rm -rf tree/usr/{bin,sbin,share}
+    mv -T tree "$target" || [ -e "$target" ]
 )
 
 # Debian stable packages no MySQL; and beside MariaDB it couldn't be installed. So it is unpacked into a folder.
@@ -132,7 +132,7 @@ fetch_mysql() (
     has apt-get || fail "without apt-get the MySQL server must come from you: put its \`mysqld\` on PATH"
     mkdir -p "$(dirname "$target")" && work=$(mktemp -d "$target.XXXXXX") || exit 1
     trap 'rm -rf "$work"' EXIT
-    mkdir -p "$work"/{root,lists/partial,archives/partial} && : >"$work/status" || exit 1
+    mkdir -p "$work"/{tree,lists/partial,archives/partial} && : >"$work/status" || exit 1
     # With an empty status nothing counts as installed, so everything is downloaded.
     apt=(-qq -o APT::Sandbox::User=root -o Debug::NoLocking=true -o APT::Install-Recommends=false
         -o Dir::State::status="$work/status" -o Dir::State::extended_states="$work/extended_states"
@@ -155,11 +155,11 @@ fetch_mysql() (
     apt-get "${apt[@]}" install --yes --download-only "$package" || exit 1
     say "unpacking"
     for deb in "$work"/archives/*.deb; do
-        dpkg-deb -x "$deb" "$work/root" || exit 1
+        dpkg-deb -x "$deb" "$work/tree" || exit 1
     done
-    rm -rf "$work"/root/usr/share/{doc,man,locale,perl,info} "$work"/root/usr/lib/*/{perl,perl-base,gconv}
+    rm -rf "$work"/tree/usr/share/{doc,man,locale,perl,info} "$work"/tree/usr/lib/*/{perl,perl-base,gconv}
     # Only what is complete gets the name. (Another run may have been faster.)
-    mv -T "$work/root" "$target" || [ -e "$target/usr/sbin/mysqld" ] || fail "something is in the way at $target"
+    mv -T "$work/tree" "$target" || [ -e "$target/usr/sbin/mysqld" ] || fail "something is in the way at $target"
 )
 
 # The name of the server's package: Ubuntu's has its version in it. Options for apt as arguments.
