@@ -26,7 +26,6 @@ use test_server::Server;
 use crate::options::Options;
 
 mod command;
-mod keep_alive;
 mod options;
 mod signals;
 mod waiting;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use diesel::prelude::*;
-use diesel_named_lock::{Holder, LockName, NamedLock, NamedLockError};
+use diesel_named_lock::LockName;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -32,7 +32,7 @@ fn tell_until(ended: &Receiver<()>, url: &str, name: &LockName) -> Result<(), Bo
     let mut seen = (0, start);
     let mut pause = FIRST_PAUSE;
     while waits(pause) {
-        let holder = holder(url, name)?;
+        let holder = name.holder(&mut MysqlConnection::establish(url)?)?;
         if !waits(Duration::ZERO) {
             break;
         }
@@ -46,16 +46,6 @@ fn tell_until(ended: &Receiver<()>, url: &str, name: &LockName) -> Result<(), Bo
         pause = LONGEST_PAUSE.min(pause * 2);
     }
     Ok(())
-}
-
-/// Asks for the lock without waiting: the refusal tells. (While another connection waits for it, it is not granted.)
-fn holder(url: &str, name: &LockName) -> Result<Option<Holder>, Box<dyn Error>> {
-    let mut conn = MysqlConnection::establish(url)?;
-    match NamedLock::new(name)?.no_wait().section(&mut conn, |_| ()) {
-        Ok(_) => Ok(None),
-        Err(NamedLockError::Timeout { holder, .. }) => Ok(holder.map(|holder| *holder)),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn seconds_since(start: Instant) -> humantime::FormattedDuration {
