@@ -270,7 +270,7 @@ impl NamedLock {
         E: From<NamedLockError>,
         F: FnOnce(&mut C) -> Result<T, E>,
     {
-        outcome(self.section(conn, work)?)
+        outcome(self.section(conn, work)?, E::from)
     }
 
     /// Like [`run`](Self::run), with the work inside a transaction: lock, `BEGIN`, work, `COMMIT`, release.
@@ -353,7 +353,7 @@ impl NamedLock {
         F: FnOnce(&mut C) -> Result<T, E>,
     {
         let ended = abandon::run(conn, self.abandon_after, self.plan(), work, |_| Keep::No)?;
-        ended.ok().map(|ended| outcome(ended.section)).transpose()
+        ended.ok().map(|ended| outcome(ended.section, E::from)).transpose()
     }
 
     pub(crate) fn bound(&self) -> Option<AbandonAfter> {
@@ -366,9 +366,9 @@ impl NamedLock {
 }
 
 /// The work's own error wins; that of the lock was logged.
-pub(crate) fn outcome<T, E: From<NamedLockError>>(section: Section<Result<T, E>>) -> Result<T, E> {
+pub(crate) fn outcome<T, E>(section: Section<Result<T, E>>, explain: impl FnOnce(NamedLockError) -> E) -> Result<T, E> {
     match (section.value, section.lost) {
-        (Ok(_), Some(lost)) => Err(lost.into()),
+        (Ok(_), Some(lost)) => Err(explain(lost)),
         (value, _) => value,
     }
 }

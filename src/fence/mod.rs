@@ -73,7 +73,9 @@ use diesel::{dsl::DuplicatedKeys, insert_into, prelude::*, select};
 
 pub use self::error::FenceError;
 use crate::{
-    LockName, MysqlSession, NamedLock, NamedLockError, name, session,
+    LockName, MysqlSession, NamedLock, NamedLockError,
+    lock::outcome,
+    name, session,
     table::{self, last_insert_id, named_lock_fences as fences, remembered},
 };
 
@@ -163,10 +165,7 @@ pub trait FenceExt: MysqlSession {
             work(conn, token)
         };
         let section = lock.section(self, fenced).map_err(FenceError::Lock)?;
-        match (section.value, section.lost) {
-            (Ok(_), Some(lost)) => Err(FenceError::Lock(lost).into()),
-            (value, _) => value,
-        }
+        outcome(section, |lost| FenceError::Lock(lost).into())
     }
 }
 

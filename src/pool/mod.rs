@@ -179,7 +179,7 @@ where
     {
         let lock = NamedLock::new(name)?.no_wait();
         match Passage::new(self, &lock, Result::is_ok).run(work) {
-            Ok(section) => outcome(section).map(Some),
+            Ok(section) => outcome(section, E::from).map(Some),
             Err(NotRun::NotFree(_)) => Ok(None),
             Err(NotRun::Other(error)) => Err(error.into()),
         }
@@ -227,7 +227,7 @@ impl NamedLock {
         F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
     {
         let section = Passage::new(locks, self, Result::is_ok).run(work).map_err(NotRun::into_error)?;
-        outcome(section)
+        outcome(section, E::from)
     }
 
     /// Like [`run_transaction`](Self::run_transaction), on a connection of a pool.
