@@ -2,7 +2,10 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use crate::{Holder, InvalidName, LockName};
+use crate::{
+    holder::Holder,
+    name::{InvalidName, LockName},
+};
 
 type Diesel = diesel::result::Error;
 

@@ -33,52 +33,49 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod abandon;
-mod breaking;
-mod clean_sessions;
-mod diagnosis;
+mod blocking;
 #[cfg(any(doc, doctest))]
 pub mod docs;
+mod driver;
 mod error;
-mod ext;
 pub mod fence;
 mod holder;
 mod job;
-mod keep_alive;
 mod lock;
+mod log_target;
 #[cfg(feature = "migrations")]
 pub mod migration;
 mod name;
+mod operator;
 mod operator_error;
-mod pool;
-mod refusal;
-mod report;
+mod schema;
 mod section;
-mod server;
-mod session;
-mod sight;
-mod table;
+mod statement;
 mod timeout;
 
-pub use abandon::{AbandonAfter, InvalidBound};
-pub use breaking::break_lock;
-pub use clean_sessions::CleanSessions;
+pub use blocking::{
+    abandon::{AbandonAfter, InvalidBound},
+    clean_sessions::CleanSessions,
+    ext::NamedLockExt,
+    keep_alive::Watch,
+    pool::{
+        HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NamedLockPool, NamedLockPoolBuilder,
+        NopLockEventHandler, TimedOutEvent, WaitedEvent,
+    },
+};
+pub use driver::MysqlSession;
 pub use error::NamedLockError;
-pub use ext::NamedLockExt;
 pub use fence::{FenceExt, FencingToken};
 pub use holder::Holder;
 pub use job::{JobError, JobOutcome, JobState, JobStatus, SingletonJob};
-pub use keep_alive::Watch;
 pub use lock::NamedLock;
 #[cfg(feature = "migrations")]
 pub use migration::{MIGRATIONS, MigrationExt};
 pub use name::{InvalidName, LockName};
-pub use operator_error::OperatorError;
-pub use pool::{
-    HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NamedLockPool, NamedLockPoolBuilder, NopLockEventHandler,
-    TimedOutEvent, WaitedEvent,
+pub use operator::{
+    break_lock::break_lock,
+    named_locks::{LockState, NamedLocks, named_locks},
+    report::{Finding, Product, ServerReport, Severity, Topic, server_report},
 };
-pub use report::{Finding, Product, ServerReport, Severity, Topic, server_report};
+pub use operator_error::OperatorError;
 pub use section::Section;
-pub use session::MysqlSession;
-pub use sight::{LockState, NamedLocks, named_locks};

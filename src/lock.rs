@@ -3,12 +3,12 @@
 use std::{slice, time::Duration};
 
 use crate::{
-    AbandonAfter, LockName, NamedLockError, abandon,
-    name::in_locking_order,
-    refusal::Busy,
-    section::{Keep, Plan, Section},
-    server::holders,
-    session::MysqlSession,
+    blocking::abandon::{self, AbandonAfter},
+    driver::MysqlSession,
+    error::NamedLockError,
+    name::{LockName, in_locking_order},
+    section::{Keep, Plan, Section, refusal::Busy},
+    statement::who_holds,
     timeout::Timeout,
 };
 
@@ -339,7 +339,7 @@ impl NamedLock {
         let ended = abandon::run(conn, self.abandon_after, self.plan(), work, |_| Keep::No)?;
         ended.map(|ended| ended.section).map_err(|Busy { name, waited }| {
             // Only a courtesy: an error here must not hide the timeout.
-            let holder = holders::holder(conn, &name).ok().flatten().map(Box::new);
+            let holder = who_holds::holder(conn, &name).ok().flatten().map(Box::new);
             let (in_queue, in_checkout) = (Duration::ZERO, Duration::ZERO);
             NamedLockError::Timeout { name, waited, in_queue, in_checkout, holder, source: None }
         })

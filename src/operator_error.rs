@@ -1,6 +1,6 @@
 //! Why an operator can't see, or can't do, what was asked for.
 
-use crate::LockName;
+use crate::name::LockName;
 
 type Diesel = diesel::result::Error;
 

@@ -1,7 +1,7 @@
 //! What can go wrong with fencing tokens, and what to do about it.
 
 use super::FencingToken;
-use crate::{LockName, NamedLockError};
+use crate::{error::NamedLockError, name::LockName};
 
 type Diesel = diesel::result::Error;
 

@@ -73,10 +73,11 @@ use diesel::{dsl::DuplicatedKeys, insert_into, prelude::*, select};
 
 pub use self::error::FenceError;
 use crate::{
-    LockName, MysqlSession, NamedLock, NamedLockError,
-    lock::outcome,
-    name, session,
-    table::{self, last_insert_id, named_lock_fences as fences, remembered},
+    driver::{self, MysqlSession},
+    error::NamedLockError,
+    lock::{NamedLock, outcome},
+    name::{self, LockName},
+    schema::{self, last_insert_id, named_lock_fences as fences, remembered},
 };
 
 const TABLE: &str = "named_lock_fences";
@@ -221,7 +222,7 @@ where
     NamedLockError: From<N::Error>,
 {
     let name: LockName = name.try_into().map_err(NamedLockError::from)?;
-    if session::depth(conn)? == 0 {
+    if driver::depth(conn)? == 0 {
         return Err(FenceError::NoTransaction { name });
     }
     // Not `FOR SHARE`, which MariaDB does not know (MariaDB manual, "LOCK IN SHARE MODE"), nor Diesel the older form.
@@ -241,6 +242,6 @@ fn key(name: &LockName) -> Vec<u8> {
 
 /// After a statement on the table has failed.
 fn explain<C: MysqlSession>(conn: &mut C, name: &LockName) -> Option<FenceError> {
-    session::forget_statements(conn);
-    table::is_missing(conn, TABLE).then(|| FenceError::NoTable { name: name.clone() })
+    driver::forget_statements(conn);
+    schema::is_missing(conn, TABLE).then(|| FenceError::NoTable { name: name.clone() })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{LockName, NamedLockError};
+use crate::{error::NamedLockError, name::LockName};
 
 type Diesel = diesel::result::Error;
 
@@ -55,7 +55,7 @@ pub enum JobError {
         "job `{job}` has not run: key {key:?} has {} bytes, 1 to {max} can be kept; shorten it, \
          `LockName::hashed` does",
         .key.len(),
-        max = crate::SingletonJob::MAX_KEY_BYTES
+        max = super::SingletonJob::MAX_KEY_BYTES
     )]
     #[non_exhaustive]
     InvalidKey {

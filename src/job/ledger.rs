@@ -14,7 +14,7 @@ use diesel::{
 };
 
 use super::server_time::ServerTime;
-use crate::{LockName, MysqlSession};
+use crate::{driver::MysqlSession, name::LockName};
 
 /// The longest error text that the ledger keeps, in characters.
 const ERROR_CHARS: usize = 1000;

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::ledger::Entry;
-use crate::Holder;
+use crate::holder::Holder;
 
 /// What [`SingletonJob::run`](crate::SingletonJob::run) did. That there was nothing to do is not an error.
 ///

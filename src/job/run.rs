@@ -14,7 +14,10 @@ use super::{
     due::{End, Past, Verdict},
     ledger::Entry,
 };
-use crate::session::{self, MysqlSession};
+use crate::{
+    driver::{self, MysqlSession},
+    log_target::TARGET,
+};
 
 impl SingletonJob {
     pub(super) fn run_if_due<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<JobOutcome<T>, E>
@@ -55,7 +58,7 @@ impl SingletonJob {
 
     fn verdict<C: MysqlSession>(&self, conn: &mut C) -> Result<Verdict, JobError> {
         // In a test transaction, the locks that this takes would stay, and tests wait for each other.
-        let current = !session::is_in_test_transaction(conn);
+        let current = !driver::is_in_test_transaction(conn);
         let entries = self.read(conn, current)?;
         let Some(now) = entries.first().map(|entry| entry.now) else { return Ok(Verdict::Due) };
         let past = |for_key| entries.iter().find(|entry| entry.is_for_key() == for_key).map(past);
@@ -74,7 +77,7 @@ impl SingletonJob {
     /// For where another error, or a panic, is on its way to the caller.
     fn warn_unless(&self, recorded: QueryResult<()>) {
         if let Err(error) = recorded {
-            warn!(target: "diesel_named_lock", "job `{}`: its end is not in the ledger: {error}", self.name());
+            warn!(target: TARGET, "job `{}`: its end is not in the ledger: {error}", self.name());
         }
     }
 }

@@ -7,7 +7,10 @@ use super::{
     due::Policy,
     ledger::{Entry, Ledger},
 };
-use crate::{LockName, MysqlSession, NamedLock, NamedLockError, Section, server::holders, table};
+use crate::{
+    driver::MysqlSession, error::NamedLockError, lock::NamedLock, name::LockName, schema, section::Section,
+    statement::who_holds,
+};
 
 /// Work that one machine is to do, of all that try: at most once in an interval, once for a key, or just not twice at the
 /// same time.
@@ -263,7 +266,7 @@ impl SingletonJob {
             let Some(entry) = entry else { return Ok(None) };
             let holder = match entry.ended {
                 Some(_) => None,
-                None => holders::who_holds(conn, self.name()).map_err(|source| self.unusable(source))?.1,
+                None => who_holds::who_holds(conn, self.name()).map_err(|source| self.unusable(source))?.1,
             };
             let status = Some(JobStatus::new(entry, holder));
             // The lock is as of later than the row: the run may have ended in between.
@@ -296,7 +299,7 @@ impl SingletonJob {
     pub(super) fn read<C: MysqlSession>(&self, conn: &mut C, current: bool) -> Result<Vec<Entry>, JobError> {
         self.ledger().read(conn, current).map_err(|source| {
             let job = self.name().clone();
-            match table::is_missing(conn, "named_lock_ledger") {
+            match schema::is_missing(conn, "named_lock_ledger") {
                 true => JobError::NoLedger { job, source },
                 false => JobError::Ledger { job, source },
             }

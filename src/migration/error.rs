@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use diesel::migration::MigrationVersion;
 
-use crate::NamedLockError;
+use crate::error::NamedLockError;
 
 /// What went wrong with migrations under a lock, and what has been done all the same.
 ///

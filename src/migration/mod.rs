@@ -111,7 +111,12 @@ pub use self::{
     error::{MigrationError, Step},
     steps::{redo_last, revert_all, revert_last, run_pending},
 };
-use crate::{LockName, MysqlSession, NamedLock, server::database, session};
+use crate::{
+    driver::{self, MysqlSession},
+    lock::NamedLock,
+    name::LockName,
+    statement::database,
+};
 
 /// The tables that this crate ships: for [`with_fenced_lock`](crate::FenceExt::with_fenced_lock), and for the ledger of
 /// [`SingletonJob`](crate::SingletonJob).
@@ -266,7 +271,7 @@ where
     T: Into<Vec<MigrationVersion<'static>>>,
 {
     // Diesel keeps the harness's statements, too.
-    let work = |conn: &mut C| work(conn).inspect_err(|_| session::forget_statements(conn));
+    let work = |conn: &mut C| work(conn).inspect_err(|_| driver::forget_statements(conn));
     let section = database_lock(conn)?.timeout(timeout).section(conn, work)?;
     match (section.value, section.lost) {
         (Ok(done), Some(source)) => Err(MigrationError::Lost { done: done.into(), source }),

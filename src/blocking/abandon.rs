@@ -1,0 +1,142 @@
+//! A bound on how long a host that vanished keeps its locks.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use diesel::r2d2::CustomizeConnection;
+use log::warn;
+
+use crate::{
+    driver::{self, MysqlSession},
+    error::NamedLockError,
+    log_target::TARGET,
+    section::{self, Ended, Keep, Plan, refusal::Busy},
+    statement::{kill, session_timeouts},
+};
+
+/// How long the server waits for a client of which it hears nothing, until it ends its session and frees its locks.
+///
+/// A host that loses its power or its network does not close its connections. The server takes such a connection for one
+/// that is idle, and lets it keep its locks for its `wait_timeout`: 8 hours by default. This shortens the session's
+/// timeouts to the bound, where they are longer: `wait_timeout` between two statements, `net_read_timeout` and
+/// `net_write_timeout` in the middle of one (server manual, "Server System Variables").
+///
+/// For one section, by [`NamedLock::abandon_after`](crate::NamedLock::abandon_after); or, as an r2d2 customizer, for every
+/// connection of a pool:
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use diesel::{MysqlConnection, r2d2::{ConnectionManager, Pool}};
+/// use diesel_named_lock::AbandonAfter;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bound = Duration::from_secs(180);
+/// let pool = Pool::builder()
+///     .connection_customizer(Box::new(AbandonAfter::new(bound)?))
+///     .idle_timeout(Some(bound / 3))
+///     .build(ConnectionManager::<MysqlConnection>::new("mysql://app@127.0.0.1/shop"))?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Four round trips at each new connection. The server ends the pool's own idle connections after the bound, too: with an
+/// `idle_timeout` well below it, the pool replaces them first (it looks every 30 seconds); otherwise its test at check-out
+/// finds them.
+///
+/// # What it does to long work
+///
+/// **Work that does not touch its connection for as long as the bound loses its lock**, and is told so at the end:
+/// [`Lost`](NamedLockError::Lost). Let it compute in [`keep_alive_while`](crate::NamedLockExt::keep_alive_while), with an
+/// interval of a third of the bound or less.
+///
+/// # What it does not promise
+///
+/// * The time counts from the end of the statement that the server runs. A host that vanishes during a statement of an hour
+///   keeps its locks for this hour and the bound.
+/// * The server does not see that a host has vanished while its session waits for a lock: the session is granted the lock,
+///   and keeps it for the bound.
+/// * A proxy that keeps its own connection to the server decides itself when to give that up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AbandonAfter {
+    seconds: u64,
+}
+
+/// A time that can't be the bound of an [`AbandonAfter`].
+///
+/// ```
+/// # use std::time::Duration;
+/// # use diesel_named_lock::AbandonAfter;
+/// let error = AbandonAfter::new(Duration::from_millis(900)).unwrap_err();
+/// assert_eq!(error.to_string(), "a server can't abandon a session after 900ms: from 1 second to 365 days");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a server can't abandon a session after {0:?}: from 1 second to 365 days")]
+pub struct InvalidBound(Duration);
+
+impl AbandonAfter {
+    /// The bound, from 1 second to 365 days. Servers count whole seconds: a part of one is left off, so that the session
+    /// does not live longer than was said.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidBound`] for anything shorter or longer.
+    pub fn new(bound: Duration) -> Result<Self, InvalidBound> {
+        const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+        let valid = Duration::from_secs(1) <= bound && bound <= LONGEST;
+        if valid { Ok(Self { seconds: bound.as_secs() }) } else { Err(InvalidBound(bound)) }
+    }
+}
+
+/// Of whatever manager's connections and errors, Diesel's own or the application's.
+impl<C, E> CustomizeConnection<C, E> for AbandonAfter
+where
+    C: MysqlSession,
+    E: From<diesel::result::Error>,
+{
+    fn on_acquire(&self, conn: &mut C) -> Result<(), E> {
+        let timeouts = session_timeouts::timeouts(conn)?;
+        Ok(session_timeouts::set_timeouts(conn, timeouts.at_most(self.seconds))?)
+    }
+}
+
+/// [`section::run`], with the session's timeouts shortened from before the acquire to after the release.
+pub(crate) fn run<C: MysqlSession, T>(
+    conn: &mut C,
+    bound: Option<AbandonAfter>,
+    plan: Plan<'_>,
+    work: impl FnOnce(&mut C) -> T,
+    keep: impl FnOnce(&T) -> Keep,
+) -> Result<Result<Ended<T>, Busy>, NamedLockError> {
+    let Some(bound) = bound else { return section::run(conn, plan, work, keep) };
+    let name = &plan.names[0];
+    section::check(conn, name)?;
+    let broken = |conn: &mut C, source| {
+        driver::mark(conn);
+        NamedLockError::Broken { name: name.clone(), source }
+    };
+    let before = session_timeouts::timeouts(conn).map_err(|source| broken(conn, source))?;
+    let mut conn = scopeguard::guard(conn, |conn| restore(conn, before));
+    session_timeouts::set_timeouts(*conn, before.at_most(bound.seconds)).map_err(|source| broken(*conn, source))?;
+    section::run(*conn, plan, work, keep)
+}
+
+/// Or ends the session: nobody is to be surprised later by timeouts so short. On the way out of a panic, too, so it can't
+/// panic itself.
+fn restore<C: MysqlSession>(conn: &mut C, before: session_timeouts::Timeouts) {
+    if driver::depth(conn).is_err() {
+        // The session was ended, or is gone.
+        return;
+    }
+    let restored = catch_unwind(AssertUnwindSafe(|| session_timeouts::set_timeouts(conn, before)));
+    if !matches!(restored, Ok(Ok(()))) {
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            driver::mark(conn);
+            driver::silence(conn);
+            kill::end_own(conn);
+            warn!(target: TARGET, "the timeouts of a session could not be restored: it was ended, the pool will close it");
+        }));
+    }
+}

@@ -1,0 +1,279 @@
+//! `NamedLockPool`: sections on connections of a pool, for which the threads of a process queue without holding one.
+
+mod baton;
+mod builder;
+mod events;
+mod hand_off;
+mod queue;
+mod sync;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use diesel::{
+    Connection,
+    r2d2::{ManageConnection, Pool, PooledConnection},
+};
+
+use self::{
+    baton::Baton,
+    hand_off::{NotRun, Passage},
+    queue::Queue,
+};
+pub use self::{
+    builder::NamedLockPoolBuilder,
+    events::{HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NopLockEventHandler, TimedOutEvent, WaitedEvent},
+};
+use crate::{
+    driver::MysqlSession,
+    error::NamedLockError,
+    lock::{NamedLock, outcome},
+    name::LockName,
+    section::Section,
+};
+
+/// Sections on connections of an `r2d2` pool, for which threads wait without holding a connection.
+///
+/// With [`NamedLockExt::with_named_lock`](crate::NamedLockExt::with_named_lock) on a checked-out connection, every
+/// thread that waits keeps a connection of the pool from the rest of the application. Here, the threads of this process
+/// that want the same lock queue in the process, first come, first served. One of them at most waits on the server, and
+/// uses a connection; the others use none.
+///
+/// When a section ends and another thread is next, the connection goes to it *with the lock still held*: no release, no
+/// checkout, no acquire. Instead of the release, the server is asked whether the lock is still held (one round trip), so
+/// that `Ok` means the same as ever: exclusive to the end. (Who wants speed more than that has
+/// [`unconfirmed_hand_offs`](NamedLockPoolBuilder::unconfirmed_hand_offs).) To be fair to other processes, the lock is
+/// released to the server's own first-come, first-served queue after a
+/// [number](NamedLockPoolBuilder::max_hand_offs) of hand-offs or a [time](NamedLockPoolBuilder::hand_off_for).
+///
+/// A clone is the same queue: make one for a process (for a pool) and clone it. Locks that are taken by `NamedLockExt` on a
+/// connection exclude each other with these, but don't take part in the queue.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use diesel::{MysqlConnection, prelude::*, r2d2::{ConnectionManager, Pool}};
+/// use diesel_named_lock::{NamedLockError, NamedLockPool};
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let pool = Pool::new(ConnectionManager::<MysqlConnection>::new("mysql://app@127.0.0.1/shop"))?;
+///     let locks = NamedLockPool::new(pool.clone());
+///     std::thread::scope(|scope| {
+///         for _ in 0..100 {
+///             scope.spawn(|| {
+///                 locks.with_named_lock("shop:stock", Duration::from_secs(5), |conn| {
+///                     diesel::sql_query("UPDATE stock SET amount = amount - 1").execute(conn)?;
+///                     Ok::<_, NamedLockError>(())
+///                 })
+///             });
+///         }
+///     });
+///     Ok(())
+/// }
+/// ```
+///
+/// # The timeout
+///
+/// It covers all of it: the queue, the checkout, the server. A checkout takes no longer than the pool's own
+/// `connection_timeout` either. [`NamedLockError::Timeout`] tells where the time went. Only a section that does not wait at
+/// all ([`try_with_named_lock`](Self::try_with_named_lock), a timeout of zero) gives the checkout the pool's
+/// `connection_timeout`: a connection is not the lock.
+///
+/// # What it does not promise
+///
+/// Besides [what holds for every section](NamedLock::run):
+///
+/// * Threads that take part in no queue (other processes, other `NamedLockPool`s, plain connections) are served by the
+///   server, in turns: a turn of this process is up to `max_hand_offs` + 1 sections.
+/// * That a thread waits for itself is noticed where the inner section is called by the thread of the outer one
+///   ([`AlreadyHeld`](NamedLockError::AlreadyHeld)), and that threads of one queue wait for each other in a circle, too
+///   ([`Deadlock`](NamedLockError::Deadlock)). A circle that goes in part through the server, or through a thread that the
+///   work has started, ends only by the timeout.
+/// * Names that differ in letter case queue apart; on MySQL they are one lock, and the server keeps them apart.
+/// * A connection that died in the pool is replaced only where the pool can tell: by its test at check-out, or by its
+///   manager's `has_broken`, as Diesel's does. Where neither does, it comes again and again:
+///   [`Broken`](NamedLockError::Broken).
+/// * A section over several locks ([`NamedLock::all_of`]) queues for each, but is not handed a lock and hands none on;
+///   nor is one with a [bound](NamedLock::abandon_after).
+pub struct NamedLockPool<M: ManageConnection>(Arc<Shared<M>>);
+
+struct Shared<M: ManageConnection> {
+    queue: Queue<LockName, Baton<M>>,
+    options: NamedLockPoolBuilder<M>,
+}
+
+impl<M: ManageConnection> NamedLockPool<M> {
+    /// The locks of this pool's server.
+    #[must_use]
+    pub fn new(pool: Pool<M>) -> Self {
+        Self::builder(pool).build()
+    }
+
+    /// The same, with options.
+    pub fn builder(pool: Pool<M>) -> NamedLockPoolBuilder<M> {
+        NamedLockPoolBuilder::new(pool)
+    }
+
+    /// The pool that the connections come from.
+    #[must_use]
+    pub fn pool(&self) -> &Pool<M> {
+        &self.0.options.pool
+    }
+
+    /// How many threads of this process queue for the lock now, none of them with a connection. The one whose turn it is,
+    /// which holds the lock or waits for it on the server, doesn't count.
+    #[must_use]
+    pub fn waiting(&self, name: &LockName) -> usize {
+        self.0.queue.waiting(name)
+    }
+
+    /// The same for all locks together. A thread that queues for one of several locks counts for this one.
+    #[must_use]
+    pub fn waiting_in_all(&self) -> usize {
+        self.0.queue.waiting_in_all()
+    }
+}
+
+impl<M> NamedLockPool<M>
+where
+    M: ManageConnection,
+    PooledConnection<M>: MysqlSession,
+{
+    /// Waits for the lock for at most `timeout`, then runs `work` on a connection of the pool whose session holds it.
+    ///
+    /// As [`NamedLockExt::with_named_lock`](crate::NamedLockExt::with_named_lock), which see for `name` and for the types.
+    /// For a section inside the section, use the connection that `work` gets.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns as `Err`; otherwise any [`NamedLockError`], by `E::from`.
+    pub fn with_named_lock<N, T, E, F>(&self, name: N, timeout: Duration, work: F) -> Result<T, E>
+    where
+        N: TryInto<LockName>,
+        NamedLockError: From<N::Error>,
+        E: From<NamedLockError>,
+        F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
+    {
+        NamedLock::new(name)?.timeout(timeout).run_pooled(self, work)
+    }
+
+    /// Runs `work` if the lock is free at once; `Ok(None)` where another thread or another session holds it.
+    ///
+    /// For a connection it waits as `pool.get()` does.
+    ///
+    /// ```no_run
+    /// # use diesel::{MysqlConnection, r2d2::ConnectionManager};
+    /// # use diesel_named_lock::{NamedLockError, NamedLockPool};
+    /// # fn clean_up(_: &mut MysqlConnection) -> Result<u32, NamedLockError> { Ok(0) }
+    /// # fn run(locks: &NamedLockPool<ConnectionManager<MysqlConnection>>) -> Result<(), NamedLockError> {
+    /// match locks.try_with_named_lock("clean-up", |conn| clean_up(conn))? {
+    ///     Some(removed) => println!("{removed} removed"),
+    ///     None => println!("somebody else is at it"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`with_named_lock`](Self::with_named_lock); [`NamedLockError::Timeout`] only where the pool had no connection.
+    pub fn try_with_named_lock<N, T, E, F>(&self, name: N, work: F) -> Result<Option<T>, E>
+    where
+        N: TryInto<LockName>,
+        NamedLockError: From<N::Error>,
+        E: From<NamedLockError>,
+        F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
+    {
+        let lock = NamedLock::new(name)?.no_wait();
+        match Passage::new(self, &lock, Result::is_ok).run(work) {
+            Ok(section) => outcome(section, E::from).map(Some),
+            Err(NotRun::NotFree(_)) => Ok(None),
+            Err(NotRun::Other(error)) => Err(error.into()),
+        }
+    }
+
+    /// Lock, `BEGIN`, work, `COMMIT`, and only then the lock goes on: see [`NamedLock::run_transaction`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`with_named_lock`](Self::with_named_lock), and Diesel's own errors from `BEGIN` and `COMMIT`.
+    pub fn with_named_lock_transaction<N, T, E, F>(&self, name: N, timeout: Duration, work: F) -> Result<T, E>
+    where
+        N: TryInto<LockName>,
+        NamedLockError: From<N::Error>,
+        E: From<NamedLockError> + From<diesel::result::Error>,
+        F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
+    {
+        NamedLock::new(name)?.timeout(timeout).run_transaction_pooled(self, work)
+    }
+}
+
+impl NamedLock {
+    /// Like [`run`](Self::run), on a connection of a pool, and without holding one while it queues: see
+    /// [`NamedLockPool`].
+    ///
+    /// ```no_run
+    /// # use diesel::{MysqlConnection, prelude::*, r2d2::ConnectionManager};
+    /// # use diesel_named_lock::{NamedLock, NamedLockError, NamedLockPool};
+    /// # fn sync(locks: &NamedLockPool<ConnectionManager<MysqlConnection>>) -> Result<(), NamedLockError> {
+    /// NamedLock::all_of(["account:7", "account:4"])?.run_pooled(locks, |conn| {
+    ///     diesel::sql_query("UPDATE account SET cents = 0 WHERE id IN (4, 7)").execute(conn)?;
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns as `Err`; otherwise any [`NamedLockError`], by `E::from`.
+    pub fn run_pooled<M, T, E, F>(&self, locks: &NamedLockPool<M>, work: F) -> Result<T, E>
+    where
+        M: ManageConnection,
+        PooledConnection<M>: MysqlSession,
+        E: From<NamedLockError>,
+        F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
+    {
+        let section = Passage::new(locks, self, Result::is_ok).run(work).map_err(NotRun::into_error)?;
+        outcome(section, E::from)
+    }
+
+    /// Like [`run_transaction`](Self::run_transaction), on a connection of a pool.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run_pooled`](Self::run_pooled), and Diesel's own errors from `BEGIN` and `COMMIT`.
+    pub fn run_transaction_pooled<M, T, E, F>(&self, locks: &NamedLockPool<M>, work: F) -> Result<T, E>
+    where
+        M: ManageConnection,
+        PooledConnection<M>: MysqlSession,
+        E: From<NamedLockError> + From<diesel::result::Error>,
+        F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
+    {
+        self.run_pooled(locks, |conn| conn.transaction(work))
+    }
+
+    /// Like [`section`](Self::section), on a connection of a pool.
+    ///
+    /// # Errors
+    ///
+    /// Only where the work has not run. What went wrong later stands in [`Section::lost`].
+    pub fn section_pooled<M, T, F>(&self, locks: &NamedLockPool<M>, work: F) -> Result<Section<T>, NamedLockError>
+    where
+        M: ManageConnection,
+        PooledConnection<M>: MysqlSession,
+        F: FnOnce(&mut PooledConnection<M>) -> T,
+    {
+        Passage::new(locks, self, |_| false).run(work).map_err(NotRun::into_error)
+    }
+}
+
+impl<M: ManageConnection> Clone for NamedLockPool<M> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<M: ManageConnection> fmt::Debug for NamedLockPool<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NamedLockPool").field("waiting", &self.waiting_in_all()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,258 @@
+//! What the facts about a server mean for named locks, and what to do. No I/O.
+
+use std::time::Duration;
+
+use crate::{
+    operator::report::{Finding, Product, ServerReport, Severity, Topic},
+    operator_error::OperatorError,
+    statement::facts::Facts,
+};
+
+/// A section may well compute for as long as this without touching its connection.
+const LONG_SECTION: Duration = Duration::from_secs(3600);
+
+pub(crate) fn report(facts: Facts) -> ServerReport {
+    let judgements = [
+        relative,
+        several_locks,
+        galera,
+        group_replication,
+        replica,
+        read_only,
+        idle_timeouts,
+        statement_limits,
+        proxy,
+    ];
+    let mut findings: Vec<Finding> = judgements.iter().flat_map(|judge| judge(&facts)).collect();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    ServerReport { product: product_of(&facts), version: facts.version, findings }
+}
+
+fn finding(topic: Topic, severity: Severity, meaning: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { topic, severity, meaning: meaning.into(), advice: advice.into() }
+}
+
+fn unknown(topic: Topic, what: &str, error: &OperatorError) -> Finding {
+    finding(topic, Severity::Warning, format!("It can't be told whether this server is {what}."), error.to_string())
+}
+
+impl Facts {
+    fn is_on(&self, variable: &str) -> bool {
+        self.variables.get(variable).is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("ON"))
+    }
+
+    /// A time limit, `None` where it is off.
+    fn limit(&self, variable: &str, unit: Duration) -> Option<Duration> {
+        let count: f64 = self.variables.get(variable)?.parse().ok()?;
+        (count > 0.0).then(|| unit.mul_f64(count.min(1e9)))
+    }
+}
+
+fn product_of(facts: &Facts) -> Product {
+    let is = |part: &str| facts.version.to_lowercase().contains(part);
+    match facts.variables.contains_key("AURORA_VERSION") {
+        true => Product::Aurora,
+        _ if is("tidb") => Product::TiDb,
+        _ if is("vitess") => Product::Vitess,
+        _ if is("mariadb") => Product::MariaDb,
+        _ => Product::MySql,
+    }
+}
+
+fn relative(facts: &Facts) -> Vec<Finding> {
+    let of = |severity, meaning, advice| vec![finding(Topic::Relative, severity, meaning, advice)];
+    match product_of(facts) {
+        Product::Aurora => of(
+            Severity::Info,
+            "This is Amazon Aurora. Named locks are known to one instance only, and are gone after a failover.",
+            "Connect to the cluster's writer endpoint, never to a reader.",
+        ),
+        Product::TiDb => of(
+            Severity::Danger,
+            "This is TiDB, which does not tell the holder of a lock and rounds timeouts to whole seconds from one up: this \
+             crate relies on both.",
+            "Don't use this crate here.",
+        ),
+        Product::Vitess => of(
+            Severity::Danger,
+            "This is Vitess, which takes lock functions in plain SELECT queries only and sends them to one shard: this crate \
+             is not tested there.",
+            "Don't use this crate here.",
+        ),
+        _ => Vec::new(),
+    }
+}
+
+fn several_locks(facts: &Facts) -> Vec<Finding> {
+    let product = product_of(facts);
+    let minimum = if product == Product::MariaDb { [10, 0, 2] } else { [5, 7, 5] };
+    vec![match version_number(&facts.version) >= minimum {
+        true => finding(Topic::SeveralLocks, Severity::Info, "A session can hold several named locks at once.", ""),
+        false => finding(
+            Topic::SeveralLocks,
+            Severity::Danger,
+            "A session holds one named lock at most: taking another one silently releases the first.",
+            format!(
+                "Update: {product} can do it from {} on. Until then, no section inside a section.",
+                dotted(minimum)
+            ),
+        ),
+    }]
+}
+
+fn galera(facts: &Facts) -> Vec<Finding> {
+    if !facts.is_on("WSREP_ON") {
+        return Vec::new();
+    }
+    let cluster = facts.variables.get("WSREP_CLUSTER_NAME").map_or("", String::as_str);
+    vec![finding(
+        Topic::Galera,
+        Severity::Danger,
+        format!(
+            "This is a node of the Galera cluster `{cluster}`. A named lock is known to this node only: a session on another \
+             node gets it, too."
+        ),
+        "Let all programs that take these locks use one and the same node; or use another kind of lock.",
+    )]
+}
+
+fn group_replication(facts: &Facts) -> Vec<Finding> {
+    let members = match &facts.members {
+        Ok(members) => members,
+        Err(error) => return vec![unknown(Topic::GroupReplication, "in a Group Replication group", error)],
+    };
+    let Some(own) = members.iter().find(|member| member.asked) else { return Vec::new() };
+    let count = members.len();
+    let of = |severity, meaning, advice: &str| vec![finding(Topic::GroupReplication, severity, meaning, advice)];
+    match (facts.is_on("GROUP_REPLICATION_SINGLE_PRIMARY_MODE"), own.role.as_str()) {
+        (false, _) => of(
+            Severity::Danger,
+            format!(
+                "This is a member of a Group Replication group in multi-primary mode (members: {count}). A named lock is known \
+                 to this member only: a session on another member gets it, too."
+            ),
+            "Let all programs that take these locks use one and the same member; or run the group in single-primary mode.",
+        ),
+        (true, "PRIMARY") => of(
+            Severity::Info,
+            format!(
+                "This is the primary of a Group Replication group (members: {count}). Its named locks are gone after a failover."
+            ),
+            "A section that was running then may overlap with one on the new primary: fence what must not be done twice.",
+        ),
+        (true, _) => of(
+            Severity::Danger,
+            format!(
+                "This is a secondary of a Group Replication group (members: {count}). Its named locks are not those of the \
+                 primary."
+            ),
+            "Take locks on the primary.",
+        ),
+    }
+}
+
+fn replica(facts: &Facts) -> Vec<Finding> {
+    match &facts.sources {
+        Err(error) => vec![unknown(Topic::Replica, "a replica", error)],
+        Ok(sources) if sources.is_empty() => Vec::new(),
+        Ok(sources) => vec![finding(
+            Topic::Replica,
+            Severity::Danger,
+            format!(
+                "This server replicates from {}. Its named locks are not those of the primary.",
+                sources.join(", ")
+            ),
+            "Take locks on the primary; keep them out of what a proxy or a driver sends to replicas, `SELECT` or not.",
+        )],
+    }
+}
+
+fn read_only(facts: &Facts) -> Vec<Finding> {
+    let variables = ["INNODB_READ_ONLY", "SUPER_READ_ONLY", "READ_ONLY"];
+    let Some(variable) = variables.iter().find(|variable| facts.is_on(variable)) else { return Vec::new() };
+    vec![finding(
+        Topic::ReadOnly,
+        Severity::Danger,
+        format!(
+            "This server refuses writes (`{}`), but grants named locks: most likely it is not the one that others lock on.",
+            variable.to_lowercase()
+        ),
+        "Take locks on the server that is written to.",
+    )]
+}
+
+fn idle_timeouts(facts: &Facts) -> Vec<Finding> {
+    let short = |variable: &str, when: &str| {
+        let limit = facts.limit(variable, Duration::from_secs(1)).filter(|limit| *limit < LONG_SECTION)?;
+        let variable = variable.to_lowercase();
+        Some(finding(
+            Topic::IdleTimeout,
+            Severity::Warning,
+            format!("The server ends a session that is idle for {limit:?} {when}(`{variable}`), and frees its locks."),
+            format!(
+                "`SET SESSION {variable} = …` for work that does not use its connection for longer, or touch it now and then."
+            ),
+        ))
+    };
+    let mut findings = Vec::from_iter(short("WAIT_TIMEOUT", ""));
+    findings.extend(short("IDLE_TRANSACTION_TIMEOUT", "inside a transaction "));
+    if let Some(limit) = facts.limit("WAIT_TIMEOUT", Duration::from_secs(1)) {
+        let meaning = format!("A host that vanishes keeps its locks for {limit:?} (`wait_timeout`).");
+        findings.push(finding(Topic::IdleTimeout, Severity::Info, meaning, ""));
+    }
+    findings
+}
+
+fn statement_limits(facts: &Facts) -> Vec<Finding> {
+    let units = [("MAX_EXECUTION_TIME", Duration::from_millis(1)), ("MAX_STATEMENT_TIME", Duration::from_secs(1))];
+    let limited = units.iter().filter_map(|(variable, unit)| {
+        let limit = facts.limit(variable, *unit)?;
+        let variable = variable.to_lowercase();
+        Some(finding(
+            Topic::StatementTimeLimit,
+            Severity::Warning,
+            format!(
+                "A statement may run for {limit:?} (`{variable}`): who waits longer for a lock gets `Interrupted`."
+            ),
+            format!("Keep the locks' timeouts below that, or `SET SESSION {variable} = 0`."),
+        ))
+    });
+    limited.collect()
+}
+
+fn proxy(facts: &Facts) -> Vec<Finding> {
+    let of = |severity, meaning, advice| vec![finding(Topic::Proxy, severity, meaning, advice)];
+    if facts.connection_ids.windows(2).any(|pair| pair[0] != pair[1]) {
+        return of(
+            Severity::Danger,
+            "One connection talks to several sessions of the server: a proxy in between hands them out by the statement. The \
+             lock may be taken in one and the work done in another.",
+            "Connect to the server itself, or make the proxy keep a session for each client (ProxySQL: `multiplex`).",
+        );
+    }
+    let told = [Some(&facts.version), facts.variables.get("VERSION_COMMENT")].into_iter().flatten();
+    let names = ["proxysql", "maxscale"];
+    match told.map(|text| text.to_lowercase()).any(|text| names.iter().any(|name| text.contains(name))) {
+        true => of(
+            Severity::Warning,
+            "There is a proxy in between. It must send all that a connection says to one session of one server, from the \
+             taking of a lock to its release.",
+            "See `docs/deployments.md`; safest is a connection to the server itself.",
+        ),
+        false => Vec::new(),
+    }
+}
+
+/// The first three numbers. Some servers put a `5.5.5-` before, for old replicas.
+fn version_number(version: &str) -> [u32; 3] {
+    let version = version.strip_prefix("5.5.5-").unwrap_or(version);
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    std::array::from_fn(|_| numbers.next().unwrap_or(0))
+}
+
+fn dotted([major, minor, patch]: [u32; 3]) -> String {
+    format!("{major}.{minor}.{patch}")
+}
+
+#[cfg(test)]
+mod tests;
