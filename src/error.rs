@@ -13,7 +13,7 @@ type Diesel = diesel::result::Error;
 ///
 /// | the work has… | variants |
 /// |---|---|
-/// | **not run** | [`InvalidName`](Self::InvalidName), [`OpenTransaction`](Self::OpenTransaction), [`AlreadyHeld`](Self::AlreadyHeld), [`Timeout`](Self::Timeout), [`Deadlock`](Self::Deadlock), [`Interrupted`](Self::Interrupted), [`Broken`](Self::Broken), [`Refused`](Self::Refused) |
+/// | **not run** | [`InvalidName`](Self::InvalidName), [`OpenTransaction`](Self::OpenTransaction), [`AlreadyHeld`](Self::AlreadyHeld), [`Timeout`](Self::Timeout), [`NoConnection`](Self::NoConnection), [`Deadlock`](Self::Deadlock), [`Interrupted`](Self::Interrupted), [`Broken`](Self::Broken), [`Refused`](Self::Refused), [`PseudoThreadId`](Self::PseudoThreadId) |
 /// | **run**, but was not shown to be alone to the end | [`Lost`](Self::Lost), [`ConnectionSwapped`](Self::ConnectionSwapped) |
 /// | **run**, and part of it was rolled back | [`TransactionLeftOpen`](Self::TransactionLeftOpen) |
 ///
@@ -60,8 +60,41 @@ pub enum NamedLockError {
         /// Who held it right after, as far as the server tells; `None` if it was free again by then, or the server was not
         /// asked since the time was up before.
         holder: Option<Box<Holder>>,
-        /// What the pool says, where it gave no connection in time.
-        source: Option<diesel::r2d2::PoolError>,
+    },
+
+    /// The pool of a [`NamedLockPool`](crate::NamedLockPool) gave no connection in time, so nobody asked for the lock. The work
+    /// has not run; nothing is held.
+    #[error(
+        "no connection for a section on named lock `{name}` within {waited:.3?}{}: {source}; \
+         the pool is too small, or its connections are held for too long",
+        behind(*.in_queue)
+    )]
+    #[non_exhaustive]
+    NoConnection {
+        /// The lock; of several, the first.
+        name: LockName,
+        /// How long the section waited, in the queue and for a connection.
+        waited: Duration,
+        /// How much of it behind other threads of this process.
+        in_queue: Duration,
+        /// What the pool says.
+        source: diesel::r2d2::PoolError,
+    },
+
+    /// The session's `pseudo_thread_id` is set, so that `CONNECTION_ID()` is not the number by which others know the session, and
+    /// a section can't tell its own lock from another's. The work has not run; what was acquired was released again.
+    #[error(
+        "no section on named lock `{name}`: connection {connection_id} calls itself {pseudo_thread_id}: \
+         `SET pseudo_thread_id = {connection_id}` first"
+    )]
+    #[non_exhaustive]
+    PseudoThreadId {
+        /// The lock.
+        name: LockName,
+        /// The session's number, as others know it.
+        connection_id: u64,
+        /// What the variable was set to.
+        pseudo_thread_id: u64,
     },
 
     /// This very session holds the lock already: an outer section, or a `GET_LOCK` by hand that was never released. Or, with
@@ -245,12 +278,23 @@ impl NamedLockError {
     /// ```
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::Deadlock { .. } | Self::Interrupted { .. } | Self::Broken { .. })
+        matches!(
+            self,
+            Self::Timeout { .. }
+                | Self::NoConnection { .. }
+                | Self::Deadlock { .. }
+                | Self::Interrupted { .. }
+                | Self::Broken { .. }
+        )
     }
 }
 
 fn held_by(holder: &Option<Box<Holder>>) -> String {
     holder.as_ref().map_or_else(String::new, |holder| format!(", held by {holder}"))
+}
+
+fn behind(in_queue: Duration) -> String {
+    if in_queue.is_zero() { String::new() } else { format!(" ({in_queue:.3?} behind other threads of this process)") }
 }
 
 fn spent(waited: Duration, in_queue: Duration, in_checkout: Duration) -> String {

@@ -34,27 +34,29 @@
 #![warn(missing_docs)]
 
 mod blocking;
+mod connection_id;
+mod deadline;
 #[cfg(any(doc, doctest))]
 pub mod docs;
 mod driver;
 mod error;
 pub mod fence;
 mod holder;
+mod idle_limit;
 mod job;
 mod lock;
 mod log_target;
 #[cfg(feature = "migrations")]
 pub mod migration;
 mod name;
+mod names;
 mod operator;
 mod operator_error;
 mod schema;
 mod section;
 mod statement;
-mod timeout;
 
 pub use blocking::{
-    abandon::{AbandonAfter, InvalidBound},
     clean_sessions::CleanSessions,
     ext::NamedLockExt,
     keep_alive::Watch,
@@ -63,10 +65,12 @@ pub use blocking::{
         NopLockEventHandler, TimedOutEvent, WaitedEvent,
     },
 };
-pub use driver::MysqlSession;
+pub use connection_id::ConnectionId;
+pub use driver::status::MysqlSession;
 pub use error::NamedLockError;
 pub use fence::{FenceExt, FencingToken};
 pub use holder::Holder;
+pub use idle_limit::{AbandonAfter, InvalidBound};
 pub use job::{JobError, JobOutcome, JobState, JobStatus, SingletonJob};
 pub use lock::NamedLock;
 #[cfg(feature = "migrations")]
@@ -78,4 +82,4 @@ pub use operator::{
     report::{Finding, Product, ServerReport, Severity, Topic, server_report},
 };
 pub use operator_error::OperatorError;
-pub use section::Section;
+pub use section::outcome::Section;

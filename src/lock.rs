@@ -1,15 +1,9 @@
 //! A lock, described once and used many times.
 
-use std::{slice, time::Duration};
+use std::time::Duration;
 
 use crate::{
-    blocking::abandon::{self, AbandonAfter},
-    driver::MysqlSession,
-    error::NamedLockError,
-    name::{LockName, in_locking_order},
-    section::{Keep, Plan, Section, refusal::Busy},
-    statement::who_holds,
-    timeout::Timeout,
+    deadline::Timeout, error::NamedLockError, idle_limit::AbandonAfter, name::LockName, names::Names, section::Request,
 };
 
 /// A named lock, or several, with how to wait for them: described once, used by any thread on any connection.
@@ -39,14 +33,7 @@ pub struct NamedLock {
     names: Names,
     timeout: Timeout,
     reentrant: bool,
-    abandon_after: Option<AbandonAfter>,
-}
-
-/// In locking order, each once. One alone, the usual case, allocates nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Names {
-    One(LockName),
-    Several(Vec<LockName>),
+    idle_limit: Option<AbandonAfter>,
 }
 
 impl NamedLock {
@@ -103,12 +90,11 @@ impl NamedLock {
         NamedLockError: From<N::Error>,
     {
         let names = names.into_iter().map(TryInto::try_into).collect::<Result<Vec<LockName>, _>>()?;
-        let mut names = in_locking_order(names)?;
-        Ok(Self::of(if names.len() == 1 { Names::One(names.swap_remove(0)) } else { Names::Several(names) }))
+        Names::in_locking_order(names).map(Self::of)
     }
 
     fn of(names: Names) -> Self {
-        Self { names, timeout: Timeout::After(Self::DEFAULT_TIMEOUT), reentrant: false, abandon_after: None }
+        Self { names, timeout: Timeout::After(Self::DEFAULT_TIMEOUT), reentrant: false, idle_limit: None }
     }
 
     /// Waits for at most `timeout`: on both servers never less, and at most 50 ms longer (as tested from 1 ms to 1.5 s).
@@ -204,7 +190,7 @@ impl NamedLock {
     /// # }
     /// ```
     pub fn abandon_after(mut self, bound: AbandonAfter) -> Self {
-        self.abandon_after = Some(bound);
+        self.idle_limit = Some(bound);
         self
     }
 
@@ -218,157 +204,24 @@ impl NamedLock {
     /// ```
     #[must_use]
     pub fn names(&self) -> &[LockName] {
-        match &self.names {
-            Names::One(name) => slice::from_ref(name),
-            Names::Several(names) => names,
-        }
+        self.names.as_slice()
     }
 
-    /// Runs `work` while the lock is held, and returns what it returns.
-    ///
-    /// The lock is taken on `conn`, `work` gets the same `conn`, and before this returns, the lock is released and the
-    /// server has confirmed it, whether `work` returned `Ok` or `Err`, panicked, or left a transaction open (which is
-    /// rolled back first). Where the server can't confirm it, the session is ended and the connection marked, so
-    /// that a pool closes it: that frees the lock soon (within 12 ms in our fault matrix), but after this has returned.
-    ///
-    /// # What it does not promise
-    ///
-    /// * The lock dies with the session. Work that goes on for long without touching the connection learns only at the
-    ///   end, by [`NamedLockError::Lost`], that it was not alone: let it compute in
-    ///   [`keep_alive_while`](crate::NamedLockExt::keep_alive_while).
-    /// * Only those who take the same lock on the same server are kept out.
-    /// * A transaction begun by raw SQL (`sql_query("BEGIN")`, `SET autocommit = 0`) is unseen by Diesel, and so by this
-    ///   crate: commit it before the section ends.
-    /// * A lock that the work releases by hand and takes again was not held in between; nothing tells.
-    /// * The timeout is the server's to keep, and the release has none. On a network that goes silent, this returns when it
-    ///   speaks again, or when the operating system gives the connection up.
-    /// * A host that vanishes without closing its connection keeps the lock until the server gives its session up: after
-    ///   `wait_timeout`, by default 8 hours; [`abandon_after`](Self::abandon_after) shortens it.
-    /// * `process::exit` inside the work runs no clean-up: the lock is free when the process has ended.
-    /// * A connection that the work swaps out and forgets (`mem::forget`) keeps the lock, if the one that it put in its
-    ///   place is dead or talks to another server.
-    ///
-    /// ```no_run
-    /// # use diesel::{MysqlConnection, prelude::*};
-    /// # use diesel_named_lock::{NamedLock, NamedLockError};
-    /// # fn reindex(conn: &mut MysqlConnection) -> Result<usize, NamedLockError> {
-    /// let rows = NamedLock::new("search-index")?.run(conn, |conn| {
-    ///     let rows = diesel::sql_query("UPDATE search_index SET fresh = 1").execute(conn)?;
-    ///     Ok::<_, NamedLockError>(rows)
-    /// })?;
-    /// # Ok(rows)
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// What `work` returns as `Err`; it wins over an error of the lock, which is then logged at `warn`. Otherwise any
-    /// [`NamedLockError`], by `E::from`; its documentation says for which the work has run.
-    pub fn run<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<T, E>
-    where
-        C: MysqlSession,
-        E: From<NamedLockError>,
-        F: FnOnce(&mut C) -> Result<T, E>,
-    {
-        outcome(self.section(conn, work)?, E::from)
+    pub(crate) fn locks(&self) -> &Names {
+        &self.names
     }
 
-    /// Like [`run`](Self::run), with the work inside a transaction: lock, `BEGIN`, work, `COMMIT`, release.
-    ///
-    /// The order is the point:
-    ///
-    /// ```text
-    /// BEGIN ─ read ─────────────── lock ─ write ─ COMMIT ─ release    wrong: what was read is older than the lock
-    ///            another: ─ COMMIT ─ release
-    ///
-    /// lock ─ BEGIN ─ read ─ write ─ release ─────────── COMMIT        wrong: the next one gets in too early
-    ///                                  another: lock ─ read
-    ///
-    /// lock ─ BEGIN ─ read ─ write ─ COMMIT ─ release                  right
-    ///                                          another: lock ─ read
-    /// ```
-    ///
-    /// ```no_run
-    /// # use diesel::{MysqlConnection, prelude::*};
-    /// # use diesel_named_lock::{NamedLock, NamedLockError};
-    /// # fn sell(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
-    /// NamedLock::new("shop:stock")?.run_transaction(conn, |conn| {
-    ///     diesel::sql_query("UPDATE stock SET amount = amount - 1").execute(conn)?;
-    ///     diesel::sql_query("INSERT INTO sales VALUES (1)").execute(conn)?;
-    ///     Ok(())
-    /// })
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As for [`run`](Self::run), and Diesel's own errors from `BEGIN` and `COMMIT`.
-    pub fn run_transaction<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<T, E>
-    where
-        C: MysqlSession,
-        E: From<NamedLockError> + From<diesel::result::Error>,
-        F: FnOnce(&mut C) -> Result<T, E>,
-    {
-        self.run(conn, |conn| conn.transaction(work))
-    }
-
-    /// Like [`run`](Self::run), for work that returns anything: its value comes back even when the lock was lost.
-    ///
-    /// ```no_run
-    /// # use diesel::MysqlConnection;
-    /// # use diesel_named_lock::{NamedLock, NamedLockError};
-    /// # fn print_all_invoices(_: &mut MysqlConnection) -> u32 { 0 }
-    /// # fn run(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
-    /// let section = NamedLock::new("invoices")?.section(conn, |conn| print_all_invoices(conn))?;
-    /// println!("{} printed, after {:?}", section.value, section.waited);
-    /// if let Some(NamedLockError::Lost { .. }) = section.lost {
-    ///     eprintln!("look for invoices that were printed twice");
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Only where the work has not run. What went wrong later stands in [`Section::lost`].
-    pub fn section<C, T, F>(&self, conn: &mut C, work: F) -> Result<Section<T>, NamedLockError>
-    where
-        C: MysqlSession,
-        F: FnOnce(&mut C) -> T,
-    {
-        let ended = abandon::run(conn, self.abandon_after, self.plan(), work, |_| Keep::No)?;
-        ended.map(|ended| ended.section).map_err(|Busy { name, waited }| {
-            // Only a courtesy: an error here must not hide the timeout.
-            let holder = who_holds::holder(conn, &name).ok().flatten().map(Box::new);
-            let (in_queue, in_checkout) = (Duration::ZERO, Duration::ZERO);
-            NamedLockError::Timeout { name, waited, in_queue, in_checkout, holder, source: None }
-        })
-    }
-
-    /// Like [`run`](Self::run), with `None` for a lock that is not free in time.
-    pub(crate) fn run_if_free<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<Option<T>, E>
-    where
-        C: MysqlSession,
-        E: From<NamedLockError>,
-        F: FnOnce(&mut C) -> Result<T, E>,
-    {
-        let ended = abandon::run(conn, self.abandon_after, self.plan(), work, |_| Keep::No)?;
-        ended.ok().map(|ended| outcome(ended.section, E::from)).transpose()
-    }
-
-    pub(crate) fn bound(&self) -> Option<AbandonAfter> {
-        self.abandon_after
-    }
-
-    pub(crate) fn plan(&self) -> Plan<'_> {
-        Plan { names: self.names(), timeout: self.timeout, reentrant: self.reentrant, kept: None }
+    /// The timeout begins with it.
+    pub(crate) fn request(&self) -> Request {
+        let Self { timeout, reentrant, idle_limit, .. } = *self;
+        Request { deadline: timeout.start(), first_wait: timeout, reentrant, idle_limit }
     }
 }
 
-/// The work's own error wins; that of the lock was logged.
-pub(crate) fn outcome<T, E>(section: Section<Result<T, E>>, explain: impl FnOnce(NamedLockError) -> E) -> Result<T, E> {
-    match (section.value, section.lost) {
-        (Ok(_), Some(lost)) => Err(explain(lost)),
-        (value, _) => value,
-    }
+// Until the callers name the section's own.
+pub(crate) fn outcome<T, E>(
+    section: crate::section::outcome::Section<Result<T, E>>,
+    explain: impl FnOnce(NamedLockError) -> E,
+) -> Result<T, E> {
+    section.into_result_or(explain)
 }

@@ -6,9 +6,12 @@ use diesel::r2d2::ManageConnection;
 use log::warn;
 
 use crate::{
-    driver::{self, MysqlSession},
+    driver::{
+        blocking::{Blocking, ready},
+        status::{self, MysqlSession},
+    },
     log_target::TARGET,
-    statement::leftovers::{self, Leftovers},
+    section::clean::{Cleaned, clean_session},
 };
 
 /// An r2d2 manager that leaves no named lock, and no transaction begun by raw SQL, in the connections of its pool.
@@ -89,17 +92,17 @@ where
 }
 
 fn is_cleaned<C: MysqlSession>(conn: &mut C) -> bool {
-    if !matches!(driver::depth(conn), Ok(0)) {
+    if !matches!(status::depth(conn), Ok(0)) {
         // Diesel would go on with a transaction that is no more.
         return false;
     }
-    let in_test = driver::is_in_test_transaction(conn);
-    match leftovers::clear(conn, in_test) {
-        Ok(Leftovers { locks: 0, transaction: false, .. }) => true,
-        Ok(Leftovers { session, locks, transaction }) => {
+    let keeps_open = status::is_in_test_transaction(conn);
+    match ready(clean_session::<Blocking, C>(conn, keeps_open)) {
+        Ok(Cleaned { locks: 0, transaction: false, .. }) => true,
+        Ok(Cleaned { session, locks, transaction }) => {
             let transactions = u8::from(transaction);
             warn!(
-                target: TARGET, connection = session, locks, transactions;
+                target: TARGET, connection = session.get(), locks, transactions;
                 "cleaned a pooled session, in which raw SQL had left {locks} named lock(s), {transactions} transaction(s)"
             );
             true

@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use crate::{
-    blocking::keep_alive::{self, Watch},
-    driver::MysqlSession,
+    blocking::{
+        keep_alive::{self, Watch},
+        section,
+    },
+    driver::{
+        blocking::{Blocking, ready},
+        status::MysqlSession,
+    },
     error::NamedLockError,
     lock::NamedLock,
     name::LockName,
-    statement::who_holds,
+    section::holds_lock,
 };
 
 /// Sections on every Diesel connection to MySQL or MariaDB: plain, pooled by r2d2, or of a manager of your own.
@@ -93,7 +99,12 @@ pub trait NamedLockExt: MysqlSession {
         E: From<NamedLockError>,
         F: FnOnce(&mut Self) -> Result<T, E>,
     {
-        NamedLock::new(name)?.no_wait().run_if_free(self, work)
+        let lock = NamedLock::new(name)?.no_wait();
+        match section::begin(self, lock.locks().clone(), lock.request()) {
+            Ok(begun) => begun.run(work).into_result_or(E::from).map(Some),
+            Err((_, NamedLockError::Timeout { .. })) => Ok(None),
+            Err((_, error)) => Err(error.into()),
+        }
     }
 
     /// Lock, `BEGIN`, work, `COMMIT`, release: in this order, for the reasons that [`NamedLock::run_transaction`] gives.
@@ -201,8 +212,7 @@ pub trait NamedLockExt: MysqlSession {
         N: TryInto<LockName>,
         NamedLockError: From<N::Error>,
     {
-        let (own, holder) = who_holds::who_holds(self, &name.try_into()?)?;
-        Ok(holder == Some(own))
+        Ok(ready(holds_lock::<Blocking, Self>(self, &name.try_into()?))?)
     }
 }
 

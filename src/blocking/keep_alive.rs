@@ -15,9 +15,12 @@ use log::warn;
 use scopeguard::ScopeGuard;
 
 use crate::{
-    driver::{self, MysqlSession},
+    driver::{
+        blocking::{Blocking, ready},
+        status::{self, MysqlSession},
+    },
     log_target::TARGET,
-    statement::ping::ping,
+    section::ping,
 };
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
@@ -38,7 +41,7 @@ impl Watch {
         Self { start: Instant::now(), lost: false.into(), heard: 0.into() }
     }
 
-    /// Whether a ping has failed, and once more when it was repeated: the session is gone, and its locks with it. From now
+    /// Whether a ping has failed, however often it was repeated: the session is gone, and its locks with it. From now
     /// on `true`; and the section ends as [`Lost`](crate::NamedLockError::Lost) even where the session turns out to live,
     /// so what is still to be computed is better left.
     ///
@@ -64,11 +67,11 @@ impl Watch {
         let lost = scopeguard::guard((), |()| self.lost.store(true, Ordering::Relaxed));
         loop {
             let sent = self.start.elapsed();
-            if let Err(error) = ping(conn) {
+            if let Err(error) = ready(ping::<Blocking, C>(conn)) {
                 drop(lost);
                 warn!(target: TARGET, "a ping failed, the lock is taken for lost: {error}");
                 // Had it only been struck, the release could succeed, after this was said.
-                return driver::mark(conn);
+                return status::mark_broken(conn);
             }
             self.heard.store(u64::try_from(sent.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
             if computing.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {

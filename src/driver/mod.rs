@@ -1,75 +1,58 @@
-//! The one place that touches Diesel's inner state: transaction depth, open transactions, marking a connection.
+//! Who sends a statement, and what has to be known of Diesel's inner state for it.
 
+pub(crate) mod blocking;
+#[cfg(test)]
+mod honest;
 pub(crate) mod retry;
+#[cfg(test)]
+pub(crate) mod script;
+pub(crate) mod status;
+
+use std::time::Duration;
 
 use diesel::{
-    connection::{CacheSize, Instrumentation, LoadConnection, TransactionManager},
+    expression::QueryMetadata,
     mysql::Mysql,
+    query_builder::{QueryFragment, QueryId},
     result::QueryResult,
 };
 
-/// A Diesel connection to MySQL or MariaDB: plain, pooled by r2d2, or of a manager of your own.
-///
-/// Implemented for every such connection; there is nothing to implement by hand. It is the bound for functions of yours
-/// that take any of them:
-///
-/// ```
-/// use std::time::Duration;
-///
-/// use diesel_named_lock::{MysqlSession, NamedLockError, NamedLockExt};
-///
-/// fn restock(conn: &mut impl MysqlSession) -> Result<(), NamedLockError> {
-///     conn.with_named_lock("shop:stock", Duration::from_secs(5), |conn| Ok(()))
-/// }
-/// ```
-pub trait MysqlSession: LoadConnection<Backend = Mysql> {}
+use crate::statement::Statement;
 
-impl<C: LoadConnection<Backend = Mysql>> MysqlSession for C {}
+/// What the protocol needs of a connection of type `C`.
+///
+/// The implementing types are empty, and the connection is an argument: a driver that borrowed the connection would make the
+/// futures of async callers not `Send` (rust-lang/rust#100013).
+pub(crate) trait Driver<C> {
+    /// Sends a question and reads its answer. If it fails, what the connection has prepared is dropped.
+    async fn ask<S: Statement>(conn: &mut C, statement: &S) -> QueryResult<S::Answer>
+    where
+        Mysql: QueryMetadata<S::SqlType>;
 
-/// How many transactions and savepoints Diesel believes open. A test transaction counts as none.
-///
-/// # Errors
-///
-/// `BrokenTransactionManager` where Diesel no longer knows.
-pub(crate) fn depth<C: MysqlSession>(conn: &mut C) -> QueryResult<u32> {
-    let depth = depth_with_test(conn)?;
-    Ok(depth - u32::from(is_in_test_transaction(conn)))
+    /// Executes a statement that has no answer. If it fails, what the connection has prepared is dropped.
+    async fn execute<S: QueryFragment<Mysql> + QueryId + 'static>(conn: &mut C, statement: S) -> QueryResult<()>;
+
+    /// Executes text, for what can't be prepared.
+    async fn batch(conn: &mut C, sql: &str) -> QueryResult<()>;
+
+    /// Rolls back the innermost of the open transactions and savepoints, once.
+    async fn roll_back_innermost(conn: &mut C) -> QueryResult<()>;
+
+    async fn pause(time: Duration);
+
+    /// How many transactions and savepoints Diesel believes open. A test transaction counts as none.
+    ///
+    /// # Errors
+    ///
+    /// `BrokenTransactionManager` if Diesel no longer knows.
+    fn depth(conn: &mut C) -> QueryResult<u32>;
+
+    /// Makes Diesel believe that no transaction is open.
+    fn set_no_transaction(conn: &mut C);
+
+    /// Makes a pool close this connection at check-in. No I/O, and no statement can undo it.
+    fn mark_broken(conn: &mut C);
 }
 
-/// Whether Diesel's `begin_test_transaction` has opened one.
-pub(crate) fn is_in_test_transaction<C: MysqlSession>(conn: &mut C) -> bool {
-    // Of a connection with an open transaction, Diesel says "not broken" only then.
-    depth_with_test(conn).is_ok_and(|depth| depth > 0) && !C::TransactionManager::is_broken_transaction_manager(conn)
-}
-
-fn depth_with_test<C: MysqlSession>(conn: &mut C) -> QueryResult<u32> {
-    let depth = C::TransactionManager::transaction_manager_status_mut(conn).transaction_depth()?;
-    Ok(depth.map_or(0, Into::into))
-}
-
-/// Rolls back whatever is open.
-pub(crate) fn roll_back<C: MysqlSession>(conn: &mut C) -> QueryResult<()> {
-    while depth(conn)? > 0 {
-        C::TransactionManager::rollback_transaction(conn)?;
-    }
-    Ok(())
-}
-
-/// Makes a pool close this connection at check-in. No I/O, and no statement can undo it.
-pub(crate) fn mark<C: MysqlSession>(conn: &mut C) {
-    C::TransactionManager::transaction_manager_status_mut(conn).set_in_error();
-}
-
-/// Drops every prepared statement of the connection.
-///
-/// Due after any failure of a cached statement, before anything else: with libmariadb, executing a statement again
-/// that failed after its metadata was sent waits for ever. Leaves the cache switched on, as Diesel has it by default.
-pub(crate) fn forget_statements<C: MysqlSession>(conn: &mut C) {
-    conn.set_prepared_statement_cache_size(CacheSize::Disabled);
-    conn.set_prepared_statement_cache_size(CacheSize::Unbounded);
-}
-
-/// Takes the application's hooks off the connection: one of them panics.
-pub(crate) fn silence<C: MysqlSession>(conn: &mut C) {
-    conn.set_instrumentation(None::<Box<dyn Instrumentation>>);
-}
+// Until the callers name the file itself.
+pub(crate) use status::{MysqlSession, depth, forget_statements, is_in_test_transaction, mark_broken as mark};

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use diesel::result::QueryResult;
 
-use super::{MysqlSession, forget_statements};
+use super::status::{MysqlSession, forget_statements};
 
 /// The pauses between the attempts at one statement: 20 attempts within some 20 ms.
 ///

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::ledger::Entry;
-use crate::holder::Holder;
+use crate::{connection_id::ConnectionId, holder::Holder};
 
 /// What [`SingletonJob::run`](crate::SingletonJob::run) did. That there was nothing to do is not an error.
 ///
@@ -81,11 +81,11 @@ pub enum JobState {
 
 impl JobStatus {
     /// `holder`: the session that holds the job's lock, which matters only where the run has not ended.
-    pub(super) fn new(entry: &Entry, holder: Option<u64>) -> Self {
+    pub(super) fn new(entry: &Entry, holder: Option<ConnectionId>) -> Self {
         let state = match (entry.ended, entry.error()) {
             (Some(ended), None) => JobState::Succeeded { ended: ended.0 },
             (Some(ended), Some(error)) => JobState::Failed { ended: ended.0, error },
-            (None, _) if holder == Some(entry.connection_id) => JobState::Running,
+            (None, _) if holder == Some(entry.connection_id.into()) => JobState::Running,
             (None, _) => JobState::Abandoned,
         };
         Self {

@@ -8,8 +8,15 @@ use super::{
     ledger::{Entry, Ledger},
 };
 use crate::{
-    driver::MysqlSession, error::NamedLockError, lock::NamedLock, name::LockName, schema, section::Section,
-    statement::who_holds,
+    driver::{
+        MysqlSession,
+        blocking::{Blocking, ready},
+    },
+    error::NamedLockError,
+    lock::NamedLock,
+    name::LockName,
+    schema,
+    section::{Section, who_holds},
 };
 
 /// Work that one machine is to do, of all that try: at most once in an interval, once for a key, or just not twice at the
@@ -266,7 +273,9 @@ impl SingletonJob {
             let Some(entry) = entry else { return Ok(None) };
             let holder = match entry.ended {
                 Some(_) => None,
-                None => who_holds::who_holds(conn, self.name()).map_err(|source| self.unusable(source))?.1,
+                None => {
+                    ready(who_holds::<Blocking, C>(conn, self.name())).map_err(|source| self.unusable(source))?.holder
+                }
             };
             let status = Some(JobStatus::new(entry, holder));
             // The lock is as of later than the row: the run may have ended in between.

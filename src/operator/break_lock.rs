@@ -1,15 +1,15 @@
 //! Getting rid of a lock whose holder does not let go.
 
 use crate::{
-    driver::MysqlSession,
+    driver::{
+        MysqlSession,
+        blocking::{Blocking, ready},
+    },
     holder::Holder,
     name::LockName,
     operator_error::OperatorError,
-    statement::{
-        kill,
-        privilege::{self, Privilege},
-        who_holds,
-    },
+    section::{describe_session, holds_lock, kill::kill_holder, who_holds},
+    statement::privilege::{self, Privilege},
 };
 
 /// Ends the session that holds the named lock, whatever it is doing, and says which one it was; `None` where none held it.
@@ -49,13 +49,14 @@ use crate::{
 /// * [`OperatorError::Database`] where the session was told to end, but holds the lock a second later: it may be rolling
 ///   back. Try again.
 pub fn break_lock<C: MysqlSession>(conn: &mut C, name: &LockName) -> Result<Option<Holder>, OperatorError> {
-    let (own, Some(connection_id)) = who_holds::who_holds(conn, name)? else { return Ok(None) };
-    if connection_id == own {
-        return Err(OperatorError::HeldHere { name: name.clone(), connection_id });
+    let found = ready(who_holds::<Blocking, C>(conn, name))?;
+    let Some(session) = found.holder else { return Ok(None) };
+    if ready(holds_lock::<Blocking, C>(conn, name))? {
+        return Err(OperatorError::HeldHere { name: name.clone(), connection_id: session.get() });
     }
-    let holder = who_holds::describe(conn, connection_id);
-    match kill::end_other(conn, connection_id, name) {
-        Ok(ended) => Ok(ended.then_some(holder)),
+    let holder = ready(describe_session::<Blocking, C>(conn, session));
+    match ready(kill_holder::<Blocking, C>(conn, session, name)) {
+        Ok(killed) => Ok(killed.then_some(holder)),
         Err(error) => Err(privilege::explain(conn, Privilege::Kill, error)),
     }
 }

@@ -5,14 +5,15 @@ use std::{collections::BTreeMap, time::Duration};
 use diesel::result::QueryResult;
 
 use crate::{
-    driver::MysqlSession,
+    driver::{
+        MysqlSession,
+        blocking::{Blocking, ready},
+    },
     holder::Holder,
     name::{LockName, folded},
     operator_error::OperatorError,
-    statement::{
-        named_locks::{self, Party},
-        who_holds,
-    },
+    section::{describe_holder, who_holds},
+    statement::named_locks::{self, Party},
 };
 
 /// The named locks of a server, as [`named_locks`] found them.
@@ -152,7 +153,7 @@ impl LockName {
     ///
     /// Diesel's, where the server does not answer.
     pub fn is_free<C: MysqlSession>(&self, conn: &mut C) -> QueryResult<bool> {
-        Ok(who_holds::who_holds(conn, self)?.1.is_none())
+        Ok(ready(who_holds::<Blocking, C>(conn, self))?.is_free())
     }
 
     /// Who holds this lock, at this moment; `None` where it is free.
@@ -175,6 +176,6 @@ impl LockName {
     ///
     /// Diesel's, where the server does not answer.
     pub fn holder<C: MysqlSession>(&self, conn: &mut C) -> QueryResult<Option<Holder>> {
-        who_holds::holder(conn, self)
+        ready(describe_holder::<Blocking, C>(conn, self))
     }
 }

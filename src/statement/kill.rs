@@ -1,48 +1,47 @@
-//! Ending a session, which frees every lock that it holds.
+//! Killing a session, which frees every lock that it holds.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
+use diesel::{
+    mysql::Mysql,
+    query_builder::{AstPass, QueryFragment},
+    result::QueryResult,
 };
 
-use diesel::result::{DatabaseErrorKind, Error, QueryResult};
+use super::not_cached;
+use crate::connection_id::ConnectionId;
 
-use super::who_holds;
-use crate::{driver::MysqlSession, name::LockName};
-
-/// Ends the session of this very connection, from within. The server rolls back, then frees the locks, soon after.
+/// Kills the session that says it.
 ///
-/// Best effort: of a connection that is gone, the server has ended the session by itself, or will.
-pub(crate) fn end_own<C: MysqlSession>(conn: &mut C) {
-    // `KILL QUERY` may strike this statement, too, and it fails also where it succeeds. Once the connection is gone, the
-    // client library sends nothing more.
-    const ATTEMPTS: u32 = 20;
+/// Prepared, since as text it would count for the account's `MAX_QUERIES_PER_HOUR`, and may be refused for that.
+pub(crate) struct KillOwn;
 
-    for _ in 0..ATTEMPTS {
-        let _ = conn.batch_execute("KILL CONNECTION_ID()");
+/// The way out of a session that may not be killed: in a Galera node without a majority, every `KILL` is refused with error
+/// 1047, but not this.
+pub(crate) struct ExpireOwn;
+
+pub(crate) struct Kill(pub(crate) ConnectionId);
+
+impl QueryFragment<Mysql> for KillOwn {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.unsafe_to_cache_prepared();
+        out.push_sql("KILL CONNECTION_ID()");
+        Ok(())
     }
 }
 
-/// Ends another session if it holds the lock, and waits until it does no more. `false` where it was not seen to hold it:
-/// this connection may even talk to another server, whose session of this id has done nothing.
-///
-/// # Errors
-///
-/// Where it holds the lock on: this account may not end it, or it does not notice.
-pub(crate) fn end_other<C: MysqlSession>(conn: &mut C, session: u64, name: &LockName) -> QueryResult<bool> {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    const PAUSE: Duration = Duration::from_millis(2);
-
-    let start = Instant::now();
-    let mut held = false;
-    while who_holds::who_holds(conn, name)?.1 == Some(session) {
-        held = true;
-        let killed = conn.batch_execute(&format!("KILL {session}"));
-        if start.elapsed() > PATIENCE {
-            let stays = Box::new(format!("connection {session} holds the lock {PATIENCE:?} after its `KILL`"));
-            return killed.and(Err(Error::DatabaseError(DatabaseErrorKind::Unknown, stays)));
-        }
-        thread::sleep(PAUSE);
+impl QueryFragment<Mysql> for ExpireOwn {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.unsafe_to_cache_prepared();
+        out.push_sql("SET SESSION wait_timeout = 1");
+        Ok(())
     }
-    Ok(held)
 }
+
+impl QueryFragment<Mysql> for Kill {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.unsafe_to_cache_prepared();
+        out.push_sql(&format!("KILL {}", self.0));
+        Ok(())
+    }
+}
+
+not_cached!(KillOwn, ExpireOwn, Kill);

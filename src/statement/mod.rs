@@ -1,16 +1,78 @@
-//! Everything that is said to a server. No other module writes SQL.
+//! What is said to a server, as data: each statement, what it binds, and what its answer means.
+//!
+//! No other module writes SQL, and this one sends nothing (but for the operators' questions).
 
 pub(crate) mod acquire;
 #[cfg(feature = "migrations")]
 pub(crate) mod database;
+pub(crate) mod diagnostics;
 pub(crate) mod facts;
 pub(crate) mod failure;
 pub(crate) mod kill;
 pub(crate) mod leftovers;
-mod name;
 pub(crate) mod named_locks;
 pub(crate) mod ping;
 pub(crate) mod privilege;
+pub(crate) mod process_list;
 pub(crate) mod release;
 pub(crate) mod session_timeouts;
+pub(crate) mod wait;
+pub(crate) mod who_am_i;
 pub(crate) mod who_holds;
+
+use diesel::{
+    deserialize::FromSqlRow,
+    mysql::Mysql,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    result::QueryResult,
+    sql_types::Binary,
+};
+
+#[cfg(test)]
+use crate::driver::script::Scripted;
+use crate::name::LockName;
+
+/// Only tests play answers.
+#[cfg(not(test))]
+pub(crate) trait Scripted {}
+
+#[cfg(not(test))]
+impl<T> Scripted for T {}
+
+/// A question with one row for an answer.
+///
+/// Each has `LIMIT 1`, which is without effect but for a session whose `sql_select_limit` is 0.
+pub(crate) trait Statement: Query + QueryFragment<Mysql> + QueryId + Scripted {
+    type Row: FromSqlRow<Self::SqlType, Mysql>;
+    type Answer: 'static;
+
+    fn read(&self, row: Self::Row) -> Self::Answer;
+}
+
+/// Bytes that are UTF-8, whatever the session's character set: MySQL would read a text in that one, and `SET NAMES latin1`
+/// would make another name of it.
+fn push_name<'b>(out: &mut AstPass<'_, 'b, Mysql>, name: &'b LockName) -> QueryResult<()> {
+    out.push_bind_param::<Binary, _>(name.as_str().as_bytes())
+}
+
+/// Statements that stay in the cache, each under its own type.
+macro_rules! cached {
+    ($($statement:ty => $id:ty),* $(,)?) => {$(
+        impl diesel::query_builder::QueryId for $statement {
+            type QueryId = $id;
+            const HAS_STATIC_QUERY_ID: bool = true;
+        }
+    )*};
+}
+use cached;
+
+/// Statements that are prepared for one execution.
+macro_rules! not_cached {
+    ($($statement:ty),* $(,)?) => {$(
+        impl diesel::query_builder::QueryId for $statement {
+            type QueryId = ();
+            const HAS_STATIC_QUERY_ID: bool = false;
+        }
+    )*};
+}
+use not_cached;

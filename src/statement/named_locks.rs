@@ -11,7 +11,7 @@ use diesel::{
 
 use super::{
     privilege::{self, Privilege},
-    who_holds::Process,
+    process_list::Process,
 };
 use crate::{driver::MysqlSession, operator_error::OperatorError};
 

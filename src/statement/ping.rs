@@ -1,14 +1,32 @@
 //! Whether the session still answers.
 
-use diesel::{IntoSql, RunQueryDsl, result::QueryResult, select, sql_types::Integer};
+use diesel::{
+    mysql::Mysql,
+    query_builder::{AstPass, Query, QueryFragment},
+    result::QueryResult,
+    sql_types::Integer,
+};
 
-use crate::driver::{MysqlSession, retry::retry};
+use super::{Statement, cached};
 
-/// One round trip on a warm connection. Asked again after an error, which may have been `KILL QUERY`.
-///
-/// # Errors
-///
-/// Where the session is gone, or was struck at each attempt.
-pub(crate) fn ping<C: MysqlSession>(conn: &mut C) -> QueryResult<()> {
-    retry(conn, |conn| select(1.into_sql::<Integer>()).get_result::<i32>(conn)).map(drop)
+pub(crate) struct Ping;
+
+impl QueryFragment<Mysql> for Ping {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT 1 LIMIT 1");
+        Ok(())
+    }
+}
+
+impl Query for Ping {
+    type SqlType = (Integer,);
+}
+
+cached!(Ping => Ping);
+
+impl Statement for Ping {
+    type Row = (i32,);
+    type Answer = ();
+
+    fn read(&self, _: Self::Row) {}
 }

@@ -1,38 +1,34 @@
-//! Giving a lock back, and seeing that it is free of this session.
+//! Releasing a lock, and looking whether it is free of this session.
 
 use diesel::{
-    RunQueryDsl,
     mysql::Mysql,
-    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    query_builder::{AstPass, Query, QueryFragment},
     result::QueryResult,
     sql_types::{BigInt, Integer, Nullable, Unsigned},
 };
 
-use super::name::push_name;
-use crate::{
-    driver::{self, MysqlSession},
-    name::LockName,
-};
+use super::{Statement, cached, push_name};
+use crate::{connection_id::ConnectionId, name::LockName};
 
-/// What the server said, clearly.
+/// What the server said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The session held the lock, and holds it no more.
     Released,
+    /// The session held the lock more than once, and holds it still: the work has called `GET_LOCK` by hand.
+    HeldAgain,
     /// The session did not hold it.
     NotHeld,
-    /// This is another session, of this connection id. Nothing was released.
-    OtherSession(u64),
+    /// `CONNECTION_ID()` is another one. Nothing was released.
+    OtherSession,
 }
 
-/// Releases only in the session that took the lock, then looks who holds it: still this one, where the work has called
-/// `GET_LOCK` by hand and made the count 2.
-struct ReleaseLock<'a> {
-    name: &'a str,
-    session: u64,
-}
-
-impl Query for ReleaseLock<'_> {
-    type SqlType = (Nullable<Integer>, Unsigned<BigInt>, Nullable<Unsigned<BigInt>>);
+/// Releases the lock, once, and only in the session that acquired it.
+pub(crate) struct ReleaseLock<'a> {
+    pub(crate) name: &'a LockName,
+    pub(crate) session: u64,
+    /// By which id others see the session.
+    pub(crate) seen_as: ConnectionId,
 }
 
 impl QueryFragment<Mysql> for ReleaseLock<'_> {
@@ -41,37 +37,29 @@ impl QueryFragment<Mysql> for ReleaseLock<'_> {
         out.push_bind_param::<Unsigned<BigInt>, _>(&self.session)?;
         out.push_sql(", RELEASE_LOCK(");
         push_name(&mut out, self.name)?;
-        out.push_sql("), NULL), CONNECTION_ID(), IS_USED_LOCK(");
+        out.push_sql("), 2), IS_USED_LOCK(");
         push_name(&mut out, self.name)?;
-        out.push_sql(")");
+        out.push_sql(") LIMIT 1");
         Ok(())
     }
 }
 
-impl QueryId for ReleaseLock<'_> {
-    type QueryId = ReleaseLock<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
+impl Query for ReleaseLock<'_> {
+    type SqlType = (Nullable<Integer>, Nullable<Unsigned<BigInt>>);
 }
 
-impl<C> RunQueryDsl<C> for ReleaseLock<'_> {}
+cached!(ReleaseLock<'_> => ReleaseLock<'static>);
 
-/// Releases the lock, as often as it is held, in one round trip if it is held once.
-///
-/// # Errors
-///
-/// Where the server did not answer. The lock may be held, or not.
-pub(crate) fn release_lock<C: MysqlSession>(conn: &mut C, name: &LockName, session: u64) -> QueryResult<Answer> {
-    let mut released = false;
-    loop {
-        let question = ReleaseLock { name: name.as_str(), session };
-        let (answer, found, holder): (Option<i32>, u64, Option<u64>) =
-            question.get_result(conn).inspect_err(|_| driver::forget_statements(conn))?;
-        if found != session {
-            return Ok(Answer::OtherSession(found));
-        }
-        released |= answer == Some(1);
-        if holder != Some(session) {
-            return Ok(if released { Answer::Released } else { Answer::NotHeld });
+impl Statement for ReleaseLock<'_> {
+    type Row = (Option<i32>, Option<u64>);
+    type Answer = Answer;
+
+    fn read(&self, (answer, holder): Self::Row) -> Answer {
+        match answer {
+            Some(2) => Answer::OtherSession,
+            Some(1) if holder == Some(self.seen_as.get()) => Answer::HeldAgain,
+            Some(1) => Answer::Released,
+            _ => Answer::NotHeld,
         }
     }
 }

@@ -1,24 +1,23 @@
 //! For how long the server waits for a client that says nothing.
 
 use diesel::{
-    RunQueryDsl,
     mysql::Mysql,
-    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    query_builder::{AstPass, Query, QueryFragment},
     result::QueryResult,
     sql_types::{BigInt, Unsigned},
 };
 
-use crate::driver::{MysqlSession, retry::retry};
+use super::{Statement, cached};
 
 /// The timeouts of one session, in seconds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timeouts {
-    session: u64,
+    pub(crate) session: u64,
     /// Between two statements.
-    wait: u64,
+    pub(crate) wait: u64,
     /// In the middle of a statement, or of an answer.
-    read: u64,
-    write: u64,
+    pub(crate) read: u64,
+    pub(crate) write: u64,
 }
 
 impl Timeouts {
@@ -28,13 +27,15 @@ impl Timeouts {
     }
 }
 
-struct AskTimeouts;
+pub(crate) struct AskTimeouts;
 
-struct SetTimeouts(Timeouts);
+/// Sets them, if this is still the session that they are of.
+#[derive(Clone, Copy)]
+pub(crate) struct SetTimeouts(pub(crate) Timeouts);
 
 impl QueryFragment<Mysql> for AskTimeouts {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT CONNECTION_ID(), @@wait_timeout, @@net_read_timeout, @@net_write_timeout");
+        out.push_sql("SELECT CONNECTION_ID(), @@wait_timeout, @@net_read_timeout, @@net_write_timeout LIMIT 1");
         Ok(())
     }
 }
@@ -64,27 +65,13 @@ impl Query for AskTimeouts {
     type SqlType = (Unsigned<BigInt>, Unsigned<BigInt>, Unsigned<BigInt>, Unsigned<BigInt>);
 }
 
-impl QueryId for AskTimeouts {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
+cached!(AskTimeouts => AskTimeouts, SetTimeouts => SetTimeouts);
 
-impl QueryId for SetTimeouts {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
+impl Statement for AskTimeouts {
+    type Row = (u64, u64, u64, u64);
+    type Answer = Timeouts;
 
-impl<C> RunQueryDsl<C> for AskTimeouts {}
-
-impl<C> RunQueryDsl<C> for SetTimeouts {}
-
-/// The timeouts of this session.
-pub(crate) fn timeouts<C: MysqlSession>(conn: &mut C) -> QueryResult<Timeouts> {
-    let (session, wait, read, write) = retry(conn, |conn| AskTimeouts.get_result(conn))?;
-    Ok(Timeouts { session, wait, read, write })
-}
-
-/// Sets them, if this is still the session that they are of.
-pub(crate) fn set_timeouts<C: MysqlSession>(conn: &mut C, timeouts: Timeouts) -> QueryResult<()> {
-    retry(conn, |conn| SetTimeouts(timeouts).execute(conn)).map(drop)
+    fn read(&self, (session, wait, read, write): Self::Row) -> Timeouts {
+        Timeouts { session, wait, read, write }
+    }
 }

@@ -68,8 +68,8 @@ fn where_no_connection_can_be_had_any_more_the_timeout_holds() {
     let timeout = Duration::from_millis(500);
     let outcome: Outcome<()> = locks.with_named_lock(&name, timeout, |_| unreachable!("no server"));
     match outcome {
-        Err(NamedLockError::Timeout { in_checkout, source: Some(source), .. }) => {
-            assert!(in_checkout > timeout / 2, "{in_checkout:?}: {source}");
+        Err(NamedLockError::NoConnection { waited, source, .. }) => {
+            assert!(waited > timeout / 2, "{waited:?}: {source}");
         }
         other => panic!("{other:?}"),
     }

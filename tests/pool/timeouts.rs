@@ -16,7 +16,6 @@ struct Spent {
     in_queue: Duration,
     in_checkout: Duration,
     holder: Option<u64>,
-    source: bool,
     message: String,
 }
 
@@ -26,9 +25,9 @@ fn spent(outcome: Outcome<()>) -> Spent {
         Err(error) => {
             let message = error.to_string();
             match error {
-                NamedLockError::Timeout { waited, in_queue, in_checkout, holder, source, .. } => {
+                NamedLockError::Timeout { waited, in_queue, in_checkout, holder, .. } => {
                     let holder = holder.map(|holder| holder.connection_id);
-                    Spent { waited, in_queue, in_checkout, holder, source: source.is_some(), message }
+                    Spent { waited, in_queue, in_checkout, holder, message }
                 }
                 other => panic!("{other:?}"),
             }
@@ -49,18 +48,23 @@ fn time_behind_other_threads_is_told() {
     });
     let spent = spent(outcome.unwrap());
     assert!(spent.waited >= SHORT && spent.in_queue >= SHORT, "{:?} of {:?}", spent.in_queue, spent.waited);
-    assert_eq!((spent.in_checkout, spent.holder, spent.source), (Duration::ZERO, None, false));
+    assert_eq!((spent.in_checkout, spent.holder), (Duration::ZERO, None));
     assert!(spent.message.contains("behind other threads of this process"), "{}", spent.message);
 }
 
 #[test]
-fn time_for_a_connection_is_told_with_what_the_pool_says() {
+fn a_pool_without_a_free_connection_is_told_as_that() {
     let (locks, name) = (generous(1), lock_name("in_checkout"));
     let _all = locks.pool().get().unwrap();
-    let spent = spent(waits_in_vain(&locks, &name));
-    assert!(spent.waited >= SHORT && spent.in_checkout >= SHORT, "{:?} of {:?}", spent.in_checkout, spent.waited);
-    assert!(spent.source);
-    assert!(spent.message.contains("for a connection of the pool"), "{}", spent.message);
+    match waits_in_vain(&locks, &name) {
+        Err(error @ NamedLockError::NoConnection { waited, in_queue, .. }) => {
+            assert!(waited >= SHORT && in_queue < SHORT / 2, "{in_queue:?} of {waited:?}");
+            assert!(error.is_transient() && !error.is_timeout());
+            let message = error.to_string();
+            assert!(message.starts_with("no connection for a section") && !message.contains("not free"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -70,7 +74,7 @@ fn time_on_the_server_is_told_with_the_holder() {
     let spent = spent(waits_in_vain(&locks, &name));
     let on_server = spent.waited - spent.in_queue - spent.in_checkout;
     assert!(spent.waited >= SHORT && on_server > SHORT / 2, "{on_server:?} of {:?}", spent.waited);
-    assert_eq!((spent.holder, spent.source), (Some(elsewhere.id), false));
+    assert_eq!(spent.holder, Some(elsewhere.id));
 }
 
 /// Time that was spent in the queue is not there for the server any more.
@@ -126,7 +130,7 @@ fn not_waiting_for_the_lock_waits_for_a_connection_as_long_as_the_pool_does() {
     let name = lock_name("no_wait");
     let all = locks.pool().get().unwrap();
     let outcome: Outcome<Option<()>> = locks.try_with_named_lock(&name, |_| unreachable!("there is no connection"));
-    assert!(matches!(outcome, Err(NamedLockError::Timeout { source: Some(_), .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(NamedLockError::NoConnection { .. })), "{outcome:?}");
     let outcome = thread::scope(|scope| {
         let lock = NamedLock::new(&name).unwrap().no_wait();
         let waiter = scope.spawn({

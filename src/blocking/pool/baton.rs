@@ -5,16 +5,15 @@ use std::time::Instant;
 use diesel::r2d2::{ManageConnection, PooledConnection};
 use scopeguard::ScopeGuard;
 
-use crate::{driver::MysqlSession, name::LockName, section};
+use crate::{blocking::section::release_kept, driver::status::MysqlSession, section::Hold};
 
-/// Lets go of the lock when it is dropped, wherever it got stuck.
+/// Releases the lock when it is dropped, wherever it got stuck.
 pub(super) type Baton<M> = ScopeGuard<Held<M>, fn(Held<M>)>;
 
 /// A connection whose session was just seen to hold the lock.
 pub(super) struct Held<M: ManageConnection> {
     pub(super) conn: PooledConnection<M>,
-    pub(super) name: LockName,
-    pub(super) session: u64,
+    pub(super) hold: Hold,
     pub(super) chain: Chain,
 }
 
@@ -42,6 +41,6 @@ where
     PooledConnection<M>: MysqlSession,
 {
     pub(super) fn into_baton(self) -> Baton<M> {
-        scopeguard::guard(self, |mut held| section::let_go(&mut held.conn, &held.name, held.session))
+        scopeguard::guard(self, |mut held| release_kept(&mut held.conn, held.hold))
     }
 }

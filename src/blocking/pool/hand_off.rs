@@ -1,11 +1,8 @@
 //! The way of one section: queue, checkout, server, work, and on to the next thread.
 
-use std::{
-    cell::Cell,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use diesel::r2d2::{ManageConnection, PoolError, PooledConnection};
+use diesel::r2d2::{ManageConnection, PooledConnection};
 use scopeguard::ScopeGuard;
 
 use super::{
@@ -14,210 +11,167 @@ use super::{
     queue::{self, NoTurn, Queue},
 };
 use crate::{
-    blocking::abandon,
-    driver::MysqlSession,
+    blocking::section::{self, Begun, Owned},
+    driver::status::MysqlSession,
     error::NamedLockError,
-    holder::Holder,
     lock::NamedLock,
     name::LockName,
-    section::{Ended, Keep, Plan, Section, refusal::Busy},
-    statement::who_holds,
-    timeout::Timeout,
+    section::{Request, outcome::Section},
 };
 
 type Turn<'a, M> = queue::Turn<'a, LockName, Baton<M>>;
+type BegunPooled<M> = Begun<Owned<PooledConnection<M>>>;
 
 /// A section that asks for its lock, with the time that it has spent so far.
-pub(super) struct Passage<'a, M: ManageConnection, T> {
+pub(super) struct PooledSection<'a, M: ManageConnection> {
     queue: &'a Queue<LockName, Baton<M>>,
     options: &'a NamedLockPoolBuilder<M>,
     lock: &'a NamedLock,
-    /// Whether the work has done well, so that its connection may be passed on without asking.
-    succeeded: fn(&T) -> bool,
-    start: Instant,
+    request: Request,
     in_queue: Duration,
     in_checkout: Duration,
 }
 
-/// Why the work has not run.
-pub(super) enum NotRun {
-    /// The lock was not free in time: a [`NamedLockError::Timeout`].
-    NotFree(NamedLockError),
-    Other(NamedLockError),
-}
-
-impl NotRun {
-    pub(super) fn into_error(self) -> NamedLockError {
-        let (Self::NotFree(error) | Self::Other(error)) = self;
-        error
-    }
-}
-
-impl<'a, M, T> Passage<'a, M, T>
+impl<'a, M> PooledSection<'a, M>
 where
     M: ManageConnection,
     PooledConnection<M>: MysqlSession,
 {
-    pub(super) fn new(locks: &'a NamedLockPool<M>, lock: &'a NamedLock, succeeded: fn(&T) -> bool) -> Self {
+    pub(super) fn new(locks: &'a NamedLockPool<M>, lock: &'a NamedLock) -> Self {
         let (in_queue, in_checkout) = (Duration::ZERO, Duration::ZERO);
         let (queue, options) = (&locks.0.queue, &locks.0.options);
-        Self { queue, options, lock, succeeded, start: Instant::now(), in_queue, in_checkout }
+        Self { queue, options, lock, request: lock.request(), in_queue, in_checkout }
     }
 
-    /// Runs `work` when it is its turn and the lock is held.
-    pub(super) fn run(mut self, work: impl FnOnce(&mut PooledConnection<M>) -> T) -> Result<Section<T>, NotRun> {
-        self.go(work).inspect_err(|(NotRun::NotFree(error) | NotRun::Other(error))| {
-            if error.is_timeout() {
+    /// Runs `work` when it is its turn and the lock is held. `trusted`: whether the lock may be handed on without asking the
+    /// server, if the pool is told to.
+    pub(super) fn run<T>(
+        mut self,
+        work: impl FnOnce(&mut PooledConnection<M>) -> T,
+        trusted: fn(&T) -> bool,
+    ) -> Result<Section<T>, NamedLockError> {
+        self.go(work, trusted).inspect_err(|error| {
+            if matches!(error, NamedLockError::Timeout { .. } | NamedLockError::NoConnection { .. }) {
                 let event = TimedOutEvent { names: self.lock.names(), error };
                 self.options.event_handler.handle_timed_out(event);
             }
         })
     }
 
-    fn go(&mut self, work: impl FnOnce(&mut PooledConnection<M>) -> T) -> Result<Section<T>, NotRun> {
+    fn go<T>(
+        &mut self,
+        work: impl FnOnce(&mut PooledConnection<M>) -> T,
+        trusted: fn(&T) -> bool,
+    ) -> Result<Section<T>, NamedLockError> {
         let (first, others) = self.lock.names().split_first().expect("a lock has a name");
         let (turn, baton) = self.enter(first, self.hands_off())?;
-        let other_turns = others.iter().map(|name| Ok(self.enter(name, false)?.0)).collect::<Result<Vec<_>, _>>()?;
-        self.in_queue = self.start.elapsed();
+        let turn_of = |name| self.enter(name, false).map(|(turn, _)| turn);
+        let other_turns = others.iter().map(turn_of).collect::<Result<Vec<_>, _>>()?;
+        self.in_queue = self.request.deadline.elapsed();
 
-        // From here on, the section itself lets go of what came with the turn.
-        let (conn, kept, chain) = match baton.map(ScopeGuard::into_inner) {
-            Some(held) => (held.conn, Some(held.session), held.chain),
-            None => (self.check_out()?, None, Chain::new()),
+        let (mut begun, chain) = match baton.map(ScopeGuard::into_inner) {
+            Some(Held { conn, hold, chain }) => (section::resume(Owned(conn), hold, self.in_queue), chain),
+            None => (self.begin()?, Chain::new()),
         };
-        let chain = Cell::new(chain);
-        let (conn, ended) = self.run_on(conn, kept, &chain, &turn, work)?;
-
-        let handed_off = match ended.kept {
-            Some(session) => hand_off(turn, Held { conn, name: first.clone(), session, chain: chain.get().longer() }),
-            None => {
-                // Before the turn: the next one may need this very connection.
-                drop(conn);
-                drop(turn);
-                None
-            }
+        self.report_waited(begun.waited());
+        let value = work(begun.conn());
+        let kept = self.may_hand_off(chain) && turn.can_pass() && {
+            begun.has_no_transaction() && (self.options.unconfirmed && trusted(&value) || begun.is_confirmed())
+        };
+        let (section, handed_off) = if kept {
+            let (Owned(conn), section, hold) = begun.keep(value);
+            (section, hand_off(turn, Held { conn, hold, chain: chain.longer() }))
+        } else {
+            let (conn, section) = begun.finish(value);
+            // Before the turn: the next one may need this very connection.
+            drop(conn);
+            drop(turn);
+            (section, None)
         };
         drop(other_turns);
-        self.tell_end(&ended.section, handed_off);
-        Ok(ended.section)
+        self.report_end(&section, handed_off);
+        Ok(section)
     }
 
-    fn enter(&self, name: &LockName, takes_baton: bool) -> Result<(Turn<'a, M>, Option<Baton<M>>), NotRun> {
-        let deadline = self.lock.plan().timeout.deadline(self.start);
-        let waits = self.lock.plan().timeout != Timeout::After(Duration::ZERO);
-        self.queue.enter(name, deadline, takes_baton).map_err(|no_turn| match no_turn {
-            NoTurn::OwnTurn => NotRun::Other(NamedLockError::AlreadyHeld { name: name.clone(), connection_id: None }),
-            NoTurn::Circle if waits => NotRun::Other(NamedLockError::Deadlock { name: name.clone(), source: None }),
-            // Who does not wait is in no circle.
-            NoTurn::Circle | NoTurn::TimedOut => NotRun::NotFree(self.timeout(name, self.start.elapsed(), None, None)),
+    fn enter(&self, name: &LockName, takes_baton: bool) -> Result<(Turn<'a, M>, Option<Baton<M>>), NamedLockError> {
+        let deadline = self.request.deadline;
+        self.queue.enter(name, deadline.instant(), takes_baton).map_err(|no_turn| match no_turn {
+            NoTurn::OwnTurn => NamedLockError::AlreadyHeld { name: name.clone(), connection_id: None },
+            NoTurn::Circle if deadline.waits() => NamedLockError::Deadlock { name: name.clone(), source: None },
+            // A section that does not wait is in no circle.
+            NoTurn::Circle | NoTurn::TimedOut => NamedLockError::Timeout {
+                name: name.clone(),
+                waited: deadline.elapsed(),
+                in_queue: deadline.elapsed(),
+                in_checkout: Duration::ZERO,
+                holder: None,
+            },
         })
     }
 
-    fn check_out(&mut self) -> Result<PooledConnection<M>, NotRun> {
-        let usual = self.options.pool.connection_timeout();
-        let limit = match self.lock.plan().timeout {
-            // Who does not wait for the lock needs a connection all the same.
-            Timeout::After(Duration::ZERO) | Timeout::Never => usual,
-            Timeout::After(timeout) => usual.min(timeout.saturating_sub(self.start.elapsed())),
-        };
+    fn check_out(&mut self) -> Result<PooledConnection<M>, NamedLockError> {
+        let (pool, deadline) = (&self.options.pool, self.request.deadline);
+        let usual = pool.connection_timeout();
+        // A section that does not wait for the lock needs a connection all the same.
+        let limit = if deadline.waits() { deadline.at_most(usual) } else { usual };
         let asked = Instant::now();
-        let conn = self.options.pool.get_timeout(limit);
+        let conn = pool.get_timeout(limit);
         self.in_checkout += asked.elapsed();
-        conn.map_err(|error| NotRun::Other(self.timeout(&self.lock.names()[0], self.in_queue, None, Some(error))))
+        conn.map_err(|source| NamedLockError::NoConnection {
+            name: self.lock.names()[0].clone(),
+            waited: deadline.elapsed(),
+            in_queue: self.in_queue,
+            source,
+        })
     }
 
-    /// Runs the section, on another connection if this one turns out to be stale: of a server that was restarted, say.
-    fn run_on(
-        &mut self,
-        mut conn: PooledConnection<M>,
-        kept: Option<u64>,
-        chain: &Cell<Chain>,
-        turn: &Turn<'_, M>,
-        work: impl FnOnce(&mut PooledConnection<M>) -> T,
-    ) -> Result<(PooledConnection<M>, Ended<T>), NotRun> {
-        let mut work = Some(work);
+    /// Acquires the locks, on another connection if this one turns out to be stale: of a server that was restarted, say.
+    fn begin(&mut self) -> Result<BegunPooled<M>, NamedLockError> {
+        let deadline = self.request.deadline;
         let mut others = self.options.pool.max_size();
         loop {
-            let plan = Plan { timeout: self.lock.plan().timeout.left(self.start), kept, ..self.lock.plan() };
-            let mut waited = Duration::ZERO;
-            let once = |conn: &mut _| {
-                waited = self.start.elapsed();
-                let mut on_server = Duration::ZERO;
-                if kept.is_none() {
-                    on_server = waited.saturating_sub(self.in_queue + self.in_checkout);
-                    chain.set(Chain::new());
-                }
-                self.tell_waited(on_server);
-                work.take().expect("a section runs its work once")(conn)
-            };
-            let keep = |value: &_| match self.hands_off() && self.goes_on(chain.get()) && turn.can_pass() {
-                false => Keep::No,
-                true if self.options.unconfirmed && (self.succeeded)(value) => Keep::Unconfirmed,
-                true => Keep::Confirmed,
-            };
-            match abandon::run(&mut conn, self.lock.bound(), plan, once, keep) {
-                Ok(Ok(mut ended)) => {
-                    // All of it: also what went to connections that turned out to be stale.
-                    ended.section.waited = waited;
-                    return Ok((conn, ended));
-                }
-                Ok(Err(Busy { name, .. })) => {
-                    let holder = who_holds::holder(&mut conn, &name).ok().flatten();
-                    let error = self.timeout(&name, self.in_queue, holder, None);
-                    return Err(NotRun::NotFree(error));
-                }
-                Err(NamedLockError::Broken { .. }) if others > 0 && self.has_time() => {
+            let conn = Owned(self.check_out()?);
+            let request = Request { first_wait: deadline.remaining(), ..self.request };
+            match section::begin(conn, self.lock.locks().clone(), request) {
+                Ok(begun) => return Ok(begun),
+                Err((_, NamedLockError::Broken { .. }))
+                    if others > 0 && !(deadline.waits() && deadline.has_passed()) =>
+                {
                     others -= 1;
-                    drop(conn);
-                    conn = self.check_out()?;
                 }
-                Err(error) => return Err(NotRun::Other(error)),
+                Err((mut conn, error)) => return Err(self.with_times(section::with_holder(error, &mut *conn))),
             }
         }
+    }
+
+    fn with_times(&self, mut error: NamedLockError) -> NamedLockError {
+        if let NamedLockError::Timeout { in_queue, in_checkout, .. } = &mut error {
+            (*in_queue, *in_checkout) = (self.in_queue, self.in_checkout);
+        }
+        error
     }
 
     /// Whether this section can be handed a lock, and hand it on.
     fn hands_off(&self) -> bool {
-        let Plan { names, reentrant, .. } = self.lock.plan();
-        names.len() == 1 && !reentrant && self.lock.bound().is_none() && self.options.max_hand_offs > 0
+        let Request { reentrant, idle_limit, .. } = self.request;
+        self.lock.names().len() == 1 && !reentrant && idle_limit.is_none() && self.options.max_hand_offs > 0
     }
 
     /// Whether the lock may change hands once more before it is the turn of other processes.
-    fn goes_on(&self, chain: Chain) -> bool {
-        chain.hand_offs < self.options.max_hand_offs && chain.since.elapsed() < self.options.hand_off_for
+    fn may_hand_off(&self, chain: Chain) -> bool {
+        self.hands_off()
+            && chain.hand_offs < self.options.max_hand_offs
+            && chain.since.elapsed() < self.options.hand_off_for
     }
 
-    fn has_time(&self) -> bool {
-        match self.lock.plan().timeout {
-            Timeout::After(timeout) => timeout.is_zero() || self.start.elapsed() < timeout,
-            Timeout::Never => true,
-        }
-    }
-
-    fn timeout(
-        &self,
-        name: &LockName,
-        in_queue: Duration,
-        holder: Option<Holder>,
-        source: Option<PoolError>,
-    ) -> NamedLockError {
-        NamedLockError::Timeout {
-            name: name.clone(),
-            waited: self.start.elapsed(),
-            in_queue,
-            in_checkout: self.in_checkout,
-            holder: holder.map(Box::new),
-            source,
-        }
-    }
-
-    fn tell_waited(&self, on_server: Duration) {
+    fn report_waited(&self, waited: Duration) {
         let Self { in_queue, in_checkout, .. } = *self;
+        let on_server = waited.saturating_sub(in_queue + in_checkout);
         let event = WaitedEvent { names: self.lock.names(), in_queue, in_checkout, on_server };
         self.options.event_handler.handle_waited(event);
     }
 
-    fn tell_end(&self, section: &Section<T>, handed_off: Option<u32>) {
+    fn report_end<T>(&self, section: &Section<T>, handed_off: Option<u32>) {
         let names = self.lock.names();
         let handler = &self.options.event_handler;
         match &section.lost {
@@ -230,7 +184,7 @@ where
     }
 }
 
-/// Hands the lock to the next thread; releases it where that one has left meanwhile.
+/// Hands the lock to the next thread, or releases it if that one has left. Returns the number of the hand-off.
 fn hand_off<M>(turn: Turn<'_, M>, held: Held<M>) -> Option<u32>
 where
     M: ManageConnection,

@@ -14,21 +14,13 @@ use diesel::{
     r2d2::{ManageConnection, Pool, PooledConnection},
 };
 
-use self::{
-    baton::Baton,
-    hand_off::{NotRun, Passage},
-    queue::Queue,
-};
+use self::{baton::Baton, hand_off::PooledSection, queue::Queue};
 pub use self::{
     builder::NamedLockPoolBuilder,
     events::{HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NopLockEventHandler, TimedOutEvent, WaitedEvent},
 };
 use crate::{
-    driver::MysqlSession,
-    error::NamedLockError,
-    lock::{NamedLock, outcome},
-    name::LockName,
-    section::Section,
+    driver::status::MysqlSession, error::NamedLockError, lock::NamedLock, name::LockName, section::outcome::Section,
 };
 
 /// Sections on connections of an `r2d2` pool, for which threads wait without holding a connection.
@@ -175,7 +167,7 @@ where
     ///
     /// # Errors
     ///
-    /// As for [`with_named_lock`](Self::with_named_lock); [`NamedLockError::Timeout`] only where the pool had no connection.
+    /// As for [`with_named_lock`](Self::with_named_lock); [`NamedLockError::NoConnection`] if the pool had no connection.
     pub fn try_with_named_lock<N, T, E, F>(&self, name: N, work: F) -> Result<Option<T>, E>
     where
         N: TryInto<LockName>,
@@ -184,10 +176,10 @@ where
         F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
     {
         let lock = NamedLock::new(name)?.no_wait();
-        match Passage::new(self, &lock, Result::is_ok).run(work) {
-            Ok(section) => outcome(section, E::from).map(Some),
-            Err(NotRun::NotFree(_)) => Ok(None),
-            Err(NotRun::Other(error)) => Err(error.into()),
+        match PooledSection::new(self, &lock).run(work, Result::is_ok) {
+            Ok(section) => section.into_result_or(E::from).map(Some),
+            Err(NamedLockError::Timeout { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -232,8 +224,7 @@ impl NamedLock {
         E: From<NamedLockError>,
         F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
     {
-        let section = Passage::new(locks, self, Result::is_ok).run(work).map_err(NotRun::into_error)?;
-        outcome(section, E::from)
+        PooledSection::new(locks, self).run(work, Result::is_ok)?.into_result_or(E::from)
     }
 
     /// Like [`run_transaction`](Self::run_transaction), on a connection of a pool.
@@ -262,7 +253,7 @@ impl NamedLock {
         PooledConnection<M>: MysqlSession,
         F: FnOnce(&mut PooledConnection<M>) -> T,
     {
-        Passage::new(locks, self, |_| false).run(work).map_err(NotRun::into_error)
+        PooledSection::new(locks, self).run(work, |_| false)
     }
 }
 

@@ -1,17 +1,10 @@
-//! How long an acquire may wait, and how that is said to a server.
+//! How a timeout is said to a server.
 
-use std::time::{Duration, Instant};
-
-/// How long an acquire may wait. Zero asks once and does not wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Timeout {
-    After(Duration),
-    Never,
-}
+use crate::deadline::Timeout;
 
 /// A timeout as the servers take it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum ServerTimeout {
+pub(crate) enum Wait {
     /// Both servers wait for whole seconds exactly.
     Seconds(u32),
     /// Not a whole second: MariaDB takes it as it is, MySQL would round it.
@@ -21,44 +14,30 @@ pub(crate) enum ServerTimeout {
 /// "For ever": 31 years. Negative timeouts mean it on MySQL only, and MariaDB's arithmetic overflows well above it.
 const LONGEST: u32 = 1_000_000_000;
 
-impl Timeout {
-    /// What is left of it for somebody who has waited since `start`.
-    pub(crate) fn left(self, start: Instant) -> Self {
-        match self {
-            Self::After(timeout) => Self::After(timeout.saturating_sub(start.elapsed())),
-            Self::Never => Self::Never,
-        }
-    }
-
-    /// Until when somebody waits who began at `start`; `None` is for ever.
-    pub(crate) fn deadline(self, start: Instant) -> Option<Instant> {
-        match self {
-            Self::After(timeout) => start.checked_add(timeout),
-            Self::Never => None,
-        }
-    }
-
+impl From<Timeout> for Wait {
     /// Rounds up, to the millisecond: a waiter never gives up before its time.
-    pub(crate) fn for_server(self) -> ServerTimeout {
-        let Self::After(timeout) = self else { return ServerTimeout::Seconds(LONGEST) };
+    fn from(timeout: Timeout) -> Self {
+        let Timeout::After(timeout) = timeout else { return Self::Seconds(LONGEST) };
         let millis = timeout.as_nanos().div_ceil(1_000_000);
         match u32::try_from(millis) {
-            Ok(millis) if millis % 1000 != 0 => ServerTimeout::Millis(millis),
+            Ok(millis) if millis % 1000 != 0 => Self::Millis(millis),
             // Beyond 49 days the fraction of a second is rounded up, too.
-            _ => ServerTimeout::Seconds(u32::try_from(millis.div_ceil(1000)).map_or(LONGEST, |s| s.min(LONGEST))),
+            _ => Self::Seconds(u32::try_from(millis.div_ceil(1000)).map_or(LONGEST, |s| s.min(LONGEST))),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
-    use ServerTimeout::{Millis, Seconds};
+    use Wait::{Millis, Seconds};
 
-    fn for_server(timeout: Duration) -> ServerTimeout {
-        Timeout::After(timeout).for_server()
+    fn for_server(timeout: Duration) -> Wait {
+        Timeout::After(timeout).into()
     }
 
     #[test]
@@ -91,7 +70,7 @@ mod tests {
     fn huge_and_endless_timeouts_are_as_long_as_the_servers_can_wait() {
         assert_eq!(for_server(Duration::MAX), Seconds(LONGEST));
         assert_eq!(for_server(Duration::from_secs(u64::from(LONGEST) + 1)), Seconds(LONGEST));
-        assert_eq!(Timeout::Never.for_server(), Seconds(LONGEST));
+        assert_eq!(Wait::from(Timeout::Never), Seconds(LONGEST));
     }
 
     proptest! {
@@ -117,12 +96,5 @@ mod tests {
             };
             prop_assert_eq!(told(one.max(other)), told(one).max(told(other)));
         }
-    }
-
-    #[test]
-    fn what_is_left_never_falls_below_zero() {
-        let start = Instant::now() - Duration::from_secs(2);
-        assert_eq!(Timeout::After(Duration::from_secs(1)).left(start), Timeout::After(Duration::ZERO));
-        assert_eq!(Timeout::Never.left(start), Timeout::Never);
     }
 }

@@ -1,20 +1,6 @@
 //! A bound on how long a host that vanished keeps its locks.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
-
-use diesel::r2d2::CustomizeConnection;
-use log::warn;
-
-use crate::{
-    driver::{self, MysqlSession},
-    error::NamedLockError,
-    log_target::TARGET,
-    section::{self, Ended, Keep, Plan, refusal::Busy},
-    statement::{kill, session_timeouts},
-};
+use std::time::Duration;
 
 /// How long the server waits for a client of which it hears nothing, until it ends its session and frees its locks.
 ///
@@ -88,55 +74,8 @@ impl AbandonAfter {
         let valid = Duration::from_secs(1) <= bound && bound <= LONGEST;
         if valid { Ok(Self { seconds: bound.as_secs() }) } else { Err(InvalidBound(bound)) }
     }
-}
 
-/// Of whatever manager's connections and errors, Diesel's own or the application's.
-impl<C, E> CustomizeConnection<C, E> for AbandonAfter
-where
-    C: MysqlSession,
-    E: From<diesel::result::Error>,
-{
-    fn on_acquire(&self, conn: &mut C) -> Result<(), E> {
-        let timeouts = session_timeouts::timeouts(conn)?;
-        Ok(session_timeouts::set_timeouts(conn, timeouts.at_most(self.seconds))?)
-    }
-}
-
-/// [`section::run`], with the session's timeouts shortened from before the acquire to after the release.
-pub(crate) fn run<C: MysqlSession, T>(
-    conn: &mut C,
-    bound: Option<AbandonAfter>,
-    plan: Plan<'_>,
-    work: impl FnOnce(&mut C) -> T,
-    keep: impl FnOnce(&T) -> Keep,
-) -> Result<Result<Ended<T>, Busy>, NamedLockError> {
-    let Some(bound) = bound else { return section::run(conn, plan, work, keep) };
-    let name = &plan.names[0];
-    section::check(conn, name)?;
-    let broken = |conn: &mut C, source| {
-        driver::mark(conn);
-        NamedLockError::Broken { name: name.clone(), source }
-    };
-    let before = session_timeouts::timeouts(conn).map_err(|source| broken(conn, source))?;
-    let mut conn = scopeguard::guard(conn, |conn| restore(conn, before));
-    session_timeouts::set_timeouts(*conn, before.at_most(bound.seconds)).map_err(|source| broken(*conn, source))?;
-    section::run(*conn, plan, work, keep)
-}
-
-/// Or ends the session: nobody is to be surprised later by timeouts so short. On the way out of a panic, too, so it can't
-/// panic itself.
-fn restore<C: MysqlSession>(conn: &mut C, before: session_timeouts::Timeouts) {
-    if driver::depth(conn).is_err() {
-        // The session was ended, or is gone.
-        return;
-    }
-    let restored = catch_unwind(AssertUnwindSafe(|| session_timeouts::set_timeouts(conn, before)));
-    if !matches!(restored, Ok(Ok(()))) {
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            driver::mark(conn);
-            driver::silence(conn);
-            kill::end_own(conn);
-            warn!(target: TARGET, "the timeouts of a session could not be restored: it was ended, the pool will close it");
-        }));
+    pub(crate) fn seconds(self) -> u64 {
+        self.seconds
     }
 }

@@ -1,0 +1,23 @@
+//! An idle limit for every connection of a pool.
+
+use diesel::r2d2::CustomizeConnection;
+
+use crate::{
+    driver::{
+        blocking::{Blocking, ready},
+        status::MysqlSession,
+    },
+    idle_limit::AbandonAfter,
+    section::limit_idle_time,
+};
+
+/// Of whatever manager's connections and errors, Diesel's own or the application's.
+impl<C, E> CustomizeConnection<C, E> for AbandonAfter
+where
+    C: MysqlSession,
+    E: From<diesel::result::Error>,
+{
+    fn on_acquire(&self, conn: &mut C) -> Result<(), E> {
+        Ok(ready(limit_idle_time::<Blocking, C>(conn, *self, &mut None))?)
+    }
+}

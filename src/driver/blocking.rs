@@ -1,0 +1,81 @@
+//! Diesel's blocking connections: their futures are always ready.
+
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+    thread,
+    time::Duration,
+};
+
+use diesel::{
+    connection::TransactionManager,
+    deserialize::FromSqlRow,
+    expression::QueryMetadata,
+    mysql::Mysql,
+    query_builder::{QueryFragment, QueryId},
+    result::{Error, QueryResult},
+};
+
+use super::{
+    Driver,
+    status::{self, MysqlSession},
+};
+use crate::statement::Statement;
+
+pub(crate) struct Blocking;
+
+impl<C: MysqlSession> Driver<C> for Blocking {
+    async fn ask<S: Statement>(conn: &mut C, statement: &S) -> QueryResult<S::Answer>
+    where
+        Mysql: QueryMetadata<S::SqlType>,
+    {
+        let row = first_row(conn, statement).inspect_err(|_| status::forget_statements(conn))?;
+        Ok(statement.read(row))
+    }
+
+    async fn execute<S: QueryFragment<Mysql> + QueryId + 'static>(conn: &mut C, statement: S) -> QueryResult<()> {
+        conn.execute_returning_count(&statement).map(drop).inspect_err(|_| status::forget_statements(conn))
+    }
+
+    async fn batch(conn: &mut C, sql: &str) -> QueryResult<()> {
+        conn.batch_execute(sql)
+    }
+
+    async fn roll_back_innermost(conn: &mut C) -> QueryResult<()> {
+        C::TransactionManager::rollback_transaction(conn)
+    }
+
+    async fn pause(time: Duration) {
+        if !time.is_zero() {
+            thread::sleep(time);
+        }
+    }
+
+    fn depth(conn: &mut C) -> QueryResult<u32> {
+        status::depth(conn)
+    }
+
+    fn set_no_transaction(conn: &mut C) {
+        status::set_no_transaction(conn);
+    }
+
+    fn mark_broken(conn: &mut C) {
+        status::mark_broken(conn);
+    }
+}
+
+fn first_row<C: MysqlSession, S: Statement>(conn: &mut C, statement: &S) -> QueryResult<S::Row>
+where
+    Mysql: QueryMetadata<S::SqlType>,
+{
+    let row = conn.load(statement)?.next().ok_or(Error::NotFound)??;
+    S::Row::build_from_row(&row).map_err(Error::DeserializationError)
+}
+
+/// The outcome of a future that never waits, as those of [`Blocking`].
+pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => unreachable!("a blocking driver never waits"),
+    }
+}

@@ -1,0 +1,121 @@
+//! How a server that is as it should be answers each statement of a section, and what else could come.
+
+use std::any::Any;
+
+use crate::{
+    name::LockName,
+    statement::{
+        Statement,
+        acquire::{self, GetLock, GetLockOnMysql, GetLockOrAskOnce},
+        diagnostics::ErrorNumber,
+        leftovers::{Leftovers, ReleaseAllLocks},
+        ping::Ping,
+        process_list::{DescribeSession, Process},
+        release::{self, ReleaseLock},
+        session_timeouts::{AskTimeouts, Timeouts},
+        who_am_i::WhoAmI,
+        who_holds::{Holding, WhoHolds},
+    },
+};
+
+use super::script::{OTHER, OWN, Said, Scripted, Server};
+
+fn get_lock(server: &mut Server, name: &LockName) -> acquire::Answer {
+    match server.holders.get(name.as_str()) {
+        Some((holder, _)) if *holder == OWN => acquire::Answer::HeldBefore(OWN),
+        Some(_) => acquire::Answer::Busy,
+        None => {
+            server.holders.insert(name.as_str().to_owned(), (OWN, 1));
+            acquire::Answer::Granted(OWN)
+        }
+    }
+}
+
+const ACQUIRE: [acquire::Answer; 5] = [
+    acquire::Answer::Granted(OWN),
+    acquire::Answer::GrantedUnderPseudoId,
+    acquire::Answer::HeldBefore(OWN),
+    acquire::Answer::Busy,
+    acquire::Answer::Unclear,
+];
+
+/// For each statement: what an honest server does, what else could be answered, and what is noted.
+macro_rules! scripted {
+    ($($statement:ty: ($self:ident, $server:ident, $answer:ident) => $honest:expr, $lies:expr, $said:expr;)*) => {$(
+        impl Scripted for $statement {
+            fn honest(&$self, $server: &mut Server) -> Box<dyn Any> {
+                Box::new($honest)
+            }
+
+            fn lies(&self) -> Vec<Box<dyn Any>> {
+                let lies: Vec<<Self as Statement>::Answer> = $lies;
+                lies.into_iter().map(|lie| Box::new(lie) as Box<dyn Any>).collect()
+            }
+
+            fn said(&$self, answer: Option<&dyn Any>) -> Said {
+                let $answer = answer.and_then(|answer| answer.downcast_ref::<<Self as Statement>::Answer>());
+                $said
+            }
+        }
+    )*};
+}
+
+scripted! {
+    GetLock<'_>: (self, server, answer) => get_lock(server, self.name), ACQUIRE.into(),
+        Said::GetLock(self.name.to_string(), answer.copied());
+    GetLockOrAskOnce<'_>: (self, server, answer) => (get_lock(server, self.name), false),
+        ACQUIRE.map(|answer| (answer, false)).into_iter().chain([(acquire::Answer::Busy, true)]).collect(),
+        Said::GetLock(self.name.to_string(), answer.map(|(answer, _)| *answer));
+    GetLockOnMysql<'_>: (self, server, answer) => get_lock(server, self.name), ACQUIRE.into(),
+        Said::GetLock(self.name.to_string(), answer.copied());
+    ReleaseLock<'_>: (self, server, answer) => release(server, self), RELEASE.into(),
+        Said::Release(self.name.to_string(), answer.copied());
+    WhoHolds<'_>: (self, server, answer) => {
+            let holder = server.holders.get(self.name.as_str()).map(|(holder, _)| *holder);
+            Holding { asker: OWN, holder, in_transaction: false }
+        },
+        holdings(), Said::WhoHolds(self.name.to_string(), answer.copied());
+    // No decision of a section hangs on more of these than whether they are answered.
+    WhoAmI: (self, _server, answer) => Some(OWN), vec![None, Some(OTHER)], Said::WhoAmI(answer.copied());
+    ErrorNumber: (self, _server, _answer) => Some(1317), vec![None, Some(1213), Some(3024), Some(1045)],
+        Said::Else("which error".into());
+    AskTimeouts: (self, _server, _answer) => Timeouts { session: OWN.get(), wait: 28_800, read: 30, write: 60 }, vec![],
+        Said::Else("which timeouts".into());
+    Ping: (self, _server, _answer) => (), vec![], Said::Else("ping".into());
+    DescribeSession: (self, _server, _answer) => Process::default().into_holder(OTHER.get()), vec![],
+        Said::Else("describe".into());
+    ReleaseAllLocks: (self, server, _answer) => release_all(server), vec![], Said::Else("release all".into());
+}
+
+const RELEASE: [release::Answer; 4] =
+    [release::Answer::Released, release::Answer::HeldAgain, release::Answer::NotHeld, release::Answer::OtherSession];
+
+fn release(server: &mut Server, release: &ReleaseLock<'_>) -> release::Answer {
+    if release.session != OWN.get() {
+        return release::Answer::OtherSession;
+    }
+    match server.holders.get_mut(release.name.as_str()) {
+        Some((holder, count)) if *holder == OWN && *count > 1 => {
+            *count -= 1;
+            release::Answer::HeldAgain
+        }
+        Some((holder, _)) if *holder == OWN => {
+            server.holders.remove(release.name.as_str());
+            release::Answer::Released
+        }
+        _ => release::Answer::NotHeld,
+    }
+}
+
+fn holdings() -> Vec<Holding> {
+    let ids = [OWN, OTHER];
+    let holders = [None, Some(OWN), Some(OTHER)];
+    let of = |asker| holders.map(|holder| Holding { asker, holder, in_transaction: false });
+    ids.into_iter().flat_map(of).collect()
+}
+
+fn release_all(server: &mut Server) -> Leftovers {
+    let before = server.holders.len();
+    server.holders.retain(|_, (holder, _)| *holder != OWN);
+    Leftovers { session: OWN, locks: (before - server.holders.len()) as u64, in_transaction: Some(false) }
+}

@@ -1,0 +1,258 @@
+//! A driver that plays answers in place of a server, and enumerates them all. It proves the protocol, not the servers.
+
+use std::{any::Any, collections::HashMap, panic::resume_unwind, time::Duration};
+
+use diesel::{
+    expression::QueryMetadata,
+    mysql::Mysql,
+    query_builder::{QueryFragment, QueryId, debug_query},
+    result::{DatabaseErrorKind, Error, QueryResult},
+};
+
+use super::Driver;
+use crate::{connection_id::ConnectionId, statement::Statement};
+
+pub(crate) const OWN: ConnectionId = ConnectionId::new(7);
+pub(crate) const OTHER: ConnectionId = ConnectionId::new(9);
+
+/// What a statement needs to be played. An answer is of the type that the statement has for it.
+pub(crate) trait Scripted {
+    /// What a server does that is as it should be.
+    fn honest(&self, server: &mut Server) -> Box<dyn Any>;
+
+    /// Whatever a server could answer, also what is impossible.
+    fn lies(&self) -> Vec<Box<dyn Any>>;
+
+    fn said(&self, answer: Option<&dyn Any>) -> Said;
+}
+
+/// A server as it should be, as far as sections go.
+#[derive(Default)]
+pub(crate) struct Server {
+    /// Who holds a lock, and how often.
+    pub(crate) holders: HashMap<String, (ConnectionId, u32)>,
+    pub(crate) is_own_session_gone: bool,
+}
+
+impl Server {
+    fn kill_own_session(&mut self) {
+        self.is_own_session_gone = true;
+        self.holders.retain(|_, (holder, _)| *holder != OWN);
+    }
+}
+
+/// What was sent, and answered; `None` is an error.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Said {
+    GetLock(String, Option<crate::statement::acquire::Answer>),
+    WhoHolds(String, Option<crate::statement::who_holds::Holding>),
+    Release(String, Option<crate::statement::release::Answer>),
+    WhoAmI(Option<Option<ConnectionId>>),
+    Kill(String),
+    RollBack { succeeded: bool },
+    Else(String),
+}
+
+/// What may become of a statement, besides the honest answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plays {
+    /// Any answer, an error, the end of the connection, or a panic of a hook.
+    Anything,
+    /// `KILL QUERY` strikes it, before or after its effect; once in a run, it strikes as many statements in a row.
+    Strikes { in_a_row: u32 },
+}
+
+/// A connection to a script.
+pub(crate) struct Play {
+    plays: Plays,
+    choices: Choices,
+    pub(crate) server: Server,
+    pub(crate) said: Vec<Said>,
+    pub(crate) depth: u32,
+    pub(crate) is_marked: bool,
+    is_dead: bool,
+    strikes_to_come: u32,
+    had_burst: bool,
+}
+
+/// What becomes of the statement that is sent now.
+enum Fate {
+    Honest,
+    Lie(usize),
+    StruckBefore,
+    StruckAfter,
+}
+
+/// Calls `run` for every sequence of choices, of which the first `limit` vary. Returns how many there were.
+pub(crate) fn explore(plays: Plays, limit: usize, mut run: impl FnMut(&mut Play)) -> usize {
+    let mut choices = Choices { path: Vec::new(), at: 0, limit };
+    let mut count = 0;
+    loop {
+        let mut play = Play {
+            plays,
+            choices,
+            server: Server::default(),
+            said: Vec::new(),
+            depth: 0,
+            is_marked: false,
+            is_dead: false,
+            strikes_to_come: 0,
+            had_burst: false,
+        };
+        run(&mut play);
+        count += 1;
+        choices = play.choices;
+        if !choices.advance() {
+            return count;
+        }
+    }
+}
+
+struct Choices {
+    /// What was chosen, and of how many.
+    path: Vec<(usize, usize)>,
+    at: usize,
+    limit: usize,
+}
+
+impl Choices {
+    fn choose(&mut self, options: usize) -> usize {
+        if self.at == self.limit {
+            return 0;
+        }
+        if self.at == self.path.len() {
+            self.path.push((0, options));
+        }
+        self.at += 1;
+        self.path[self.at - 1].0
+    }
+
+    fn advance(&mut self) -> bool {
+        self.at = 0;
+        while let Some((chosen, options)) = self.path.pop() {
+            if chosen + 1 < options {
+                self.path.push((chosen + 1, options));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Play {
+    /// For what the caller does.
+    pub(crate) fn choose(&mut self, options: usize) -> usize {
+        self.choices.choose(options)
+    }
+
+    fn fate(&mut self, lies: usize) -> Fate {
+        if self.is_dead || self.server.is_own_session_gone {
+            return Fate::StruckBefore;
+        }
+        if self.strikes_to_come > 0 {
+            self.strikes_to_come -= 1;
+            return Fate::StruckBefore;
+        }
+        match self.plays {
+            Plays::Anything => match self.choices.choose(lies + 4) {
+                0 => Fate::Honest,
+                1 => Fate::StruckBefore,
+                2 => {
+                    self.is_dead = true;
+                    Fate::StruckBefore
+                }
+                3 => resume_unwind(Box::new("a hook")),
+                lie => Fate::Lie(lie - 4),
+            },
+            Plays::Strikes { in_a_row } => match self.choices.choose(if self.had_burst { 3 } else { 4 }) {
+                0 => Fate::Honest,
+                1 => Fate::StruckBefore,
+                2 => Fate::StruckAfter,
+                _ => {
+                    self.had_burst = true;
+                    self.strikes_to_come = in_a_row - 1;
+                    Fate::StruckBefore
+                }
+            },
+        }
+    }
+}
+
+fn struck() -> Error {
+    Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new("struck".to_owned()))
+}
+
+pub(crate) struct Script;
+
+impl Driver<Play> for Script {
+    async fn ask<S: Statement>(play: &mut Play, statement: &S) -> QueryResult<S::Answer>
+    where
+        Mysql: QueryMetadata<S::SqlType>,
+    {
+        let mut lies = statement.lies();
+        let answer = match play.fate(lies.len()) {
+            Fate::Honest => Some(statement.honest(&mut play.server)),
+            Fate::Lie(lie) => Some(lies.swap_remove(lie)),
+            Fate::StruckBefore => None,
+            Fate::StruckAfter => {
+                statement.honest(&mut play.server);
+                None
+            }
+        };
+        play.said.push(statement.said(answer.as_deref()));
+        let answer = answer.ok_or_else(struck)?;
+        Ok(*answer.downcast().expect("an answer to this statement"))
+    }
+
+    async fn execute<S: QueryFragment<Mysql> + QueryId + 'static>(play: &mut Play, statement: S) -> QueryResult<()> {
+        let sql = debug_query::<Mysql, _>(&statement).to_string();
+        let fate = play.fate(0);
+        let is_kill = sql.starts_with("KILL");
+        if is_kill {
+            play.said.push(Said::Kill(sql.clone()));
+        }
+        if sql.starts_with("KILL CONNECTION_ID()") && !matches!(fate, Fate::StruckBefore) {
+            play.server.kill_own_session();
+            return Err(struck());
+        }
+        if !is_kill {
+            play.said.push(Said::Else(sql));
+        }
+        if matches!(fate, Fate::Honest) { Ok(()) } else { Err(struck()) }
+    }
+
+    async fn batch(play: &mut Play, sql: &str) -> QueryResult<()> {
+        let succeeded = matches!(play.fate(0), Fate::Honest);
+        play.said.push(match sql {
+            "ROLLBACK" => Said::RollBack { succeeded },
+            _ => Said::Else(sql.to_owned()),
+        });
+        if succeeded { Ok(()) } else { Err(struck()) }
+    }
+
+    /// As Diesel's transaction manager: a savepoint that can't be rolled back falls away, a transaction puts it in error.
+    async fn roll_back_innermost(play: &mut Play) -> QueryResult<()> {
+        let succeeded = matches!(play.fate(0), Fate::Honest);
+        play.said.push(Said::RollBack { succeeded });
+        if succeeded || play.depth > 1 {
+            play.depth -= 1;
+        } else {
+            play.is_marked = true;
+        }
+        if succeeded { Ok(()) } else { Err(struck()) }
+    }
+
+    async fn pause(_: Duration) {}
+
+    fn depth(play: &mut Play) -> QueryResult<u32> {
+        if play.is_marked { Err(Error::BrokenTransactionManager) } else { Ok(play.depth) }
+    }
+
+    fn set_no_transaction(play: &mut Play) {
+        (play.depth, play.is_marked) = (0, false);
+    }
+
+    fn mark_broken(play: &mut Play) {
+        play.is_marked = true;
+    }
+}

@@ -1,0 +1,125 @@
+//! Questions that may be asked twice, since `KILL QUERY` may strike each.
+
+use diesel::{
+    expression::QueryMetadata,
+    mysql::Mysql,
+    query_builder::{QueryFragment, QueryId},
+    result::{Error, QueryResult},
+};
+
+use crate::{
+    connection_id::ConnectionId,
+    driver::{Driver, retry::pauses},
+    holder::Holder,
+    name::LockName,
+    statement::{
+        Statement,
+        diagnostics::{ErrorNumber, GET_DIAGNOSTICS},
+        leftovers::ROLLBACK,
+        ping::Ping,
+        process_list::{DescribeSession, Process},
+        who_am_i::WhoAmI,
+        who_holds::{Holding, WhoHolds},
+    },
+};
+
+/// Asks until there is an answer.
+///
+/// # Errors
+///
+/// The first one, if no attempt is answered.
+pub(super) async fn ask_again<D: Driver<C>, C, S: Statement>(conn: &mut C, question: &S) -> QueryResult<S::Answer>
+where
+    Mysql: QueryMetadata<S::SqlType>,
+{
+    let first = match D::ask(conn, question).await {
+        Err(error) => error,
+        answer => return answer,
+    };
+    for pause in pauses() {
+        D::pause(pause).await;
+        if let Ok(answer) = D::ask(conn, question).await {
+            return Ok(answer);
+        }
+    }
+    Err(first)
+}
+
+/// The same for a statement that has no answer.
+pub(super) async fn execute_again<D, C, S>(conn: &mut C, statement: S) -> QueryResult<()>
+where
+    D: Driver<C>,
+    S: QueryFragment<Mysql> + QueryId + Copy + 'static,
+{
+    let Err(first) = D::execute(conn, statement).await else { return Ok(()) };
+    for pause in pauses() {
+        D::pause(pause).await;
+        if D::execute(conn, statement).await.is_ok() {
+            return Ok(());
+        }
+    }
+    Err(first)
+}
+
+/// Rolls back without Diesel's transaction manager, until that is confirmed.
+///
+/// # Errors
+///
+/// The last one.
+pub(super) async fn roll_back_plainly<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
+    let mut outcome = D::batch(conn, ROLLBACK).await;
+    for pause in pauses() {
+        if outcome.is_ok() {
+            break;
+        }
+        D::pause(pause).await;
+        outcome = D::batch(conn, ROLLBACK).await;
+    }
+    outcome
+}
+
+/// Who holds the lock.
+pub(crate) async fn who_holds<D: Driver<C>, C>(conn: &mut C, name: &LockName) -> QueryResult<Holding> {
+    ask_again::<D, C, _>(conn, &WhoHolds { name }).await
+}
+
+/// Whether this very session holds the lock, whatever its `pseudo_thread_id`.
+pub(crate) async fn holds_lock<D: Driver<C>, C>(conn: &mut C, name: &LockName) -> QueryResult<bool> {
+    let found = who_holds::<D, C>(conn, name).await?;
+    Ok(found.is_asker() || !found.is_free() && Some(who_am_i::<D, C>(conn).await?) == found.holder)
+}
+
+/// The session that holds the lock, described as far as the server lets this account see it.
+pub(crate) async fn describe_holder<D: Driver<C>, C>(conn: &mut C, name: &LockName) -> QueryResult<Option<Holder>> {
+    let Some(holder) = who_holds::<D, C>(conn, name).await?.holder else { return Ok(None) };
+    Ok(Some(describe_session::<D, C>(conn, holder).await))
+}
+
+/// A session as far as the server lets this account see it: its id, at least.
+pub(crate) async fn describe_session<D: Driver<C>, C>(conn: &mut C, session: ConnectionId) -> Holder {
+    let described = D::ask(conn, &DescribeSession::of(session)).await;
+    described.unwrap_or_else(|_| Process::default().into_holder(session.get()))
+}
+
+/// Whether the session still answers. One round trip.
+///
+/// # Errors
+///
+/// If the session is gone, or was struck at each attempt.
+pub(crate) async fn ping<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
+    ask_again::<D, C, _>(conn, &Ping).await
+}
+
+/// By which id others see this session.
+pub(super) async fn who_am_i<D: Driver<C>, C>(conn: &mut C) -> QueryResult<ConnectionId> {
+    ask_again::<D, C, _>(conn, &WhoAmI::new()).await?.ok_or(Error::NotFound)
+}
+
+/// The number of the error that the last statement of this session failed with, if it can still be asked for. To be called
+/// right after the failure.
+pub(crate) async fn error_number<D: Driver<C>, C>(conn: &mut C) -> Option<i32> {
+    for get in GET_DIAGNOSTICS {
+        D::batch(conn, get).await.ok()?;
+    }
+    ask_again::<D, C, _>(conn, &ErrorNumber).await.ok()?
+}

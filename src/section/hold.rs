@@ -1,0 +1,96 @@
+//! What a session holds, and so what has to be released.
+
+use crate::{
+    connection_id::ConnectionId,
+    driver::Driver,
+    error::NamedLockError,
+    log_target::TARGET,
+    name::LockName,
+    names::Names,
+    section::kill::kill_own,
+    statement::{session_timeouts::Timeouts, who_holds::WhoHolds},
+};
+
+use super::ask::ask_again;
+
+/// What a session holds, or may hold, of the locks of one section.
+///
+/// It is there before the first statement is sent, and is kept right from statement to statement, so that at every moment it
+/// says what is left to be done.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    pub(super) names: Names,
+    /// The session that holds the locks, once there is one.
+    pub(super) session: ConnectionId,
+    /// How many of the names are held: a prefix.
+    pub(super) held: usize,
+    /// The name after those may be held, too: asking for it had no clear answer, or none yet.
+    pub(super) in_doubt: bool,
+    /// Which of the names an outer section holds. They are not to be released here.
+    pub(super) borrowed: Vec<usize>,
+    /// The timeouts of the session before an idle limit shortened them.
+    pub(super) timeouts: Option<Timeouts>,
+    /// The session was killed from within, and the connection marked.
+    pub(super) killed: bool,
+}
+
+impl Hold {
+    pub(crate) fn new(names: Names) -> Self {
+        Self {
+            names,
+            session: ConnectionId::from(0),
+            held: 0,
+            in_doubt: false,
+            borrowed: Vec::new(),
+            timeouts: None,
+            killed: false,
+        }
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(crate) fn session(&self) -> ConnectionId {
+        self.session
+    }
+
+    pub(super) fn name(&self, index: usize) -> &LockName {
+        &self.names.as_slice()[index]
+    }
+
+    /// Whether no transaction is open, as far as Diesel knows.
+    pub(crate) fn has_no_transaction<D: Driver<C>, C>(&self, conn: &mut C) -> bool {
+        matches!(D::depth(conn), Ok(0))
+    }
+
+    pub(crate) fn has_shortened_timeouts(&self) -> bool {
+        self.timeouts.is_some()
+    }
+
+    /// Whether the server says that this session holds every lock, and, on MariaDB, is in no transaction. If not,
+    /// [`release`](Self::release) finds out why.
+    pub(crate) async fn is_confirmed<D: Driver<C>, C>(&self, conn: &mut C) -> bool {
+        for name in self.names.as_slice() {
+            match ask_again::<D, C, _>(conn, &WhoHolds { name }).await {
+                Ok(found) if found.asker == self.session && found.is_asker() && !found.in_transaction => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// If a release can't be confirmed: kills the session, and frees the locks with it, and makes the pool close the
+    /// connection.
+    pub(super) async fn kill<D: Driver<C>, C>(&mut self, conn: &mut C) {
+        D::mark_broken(conn);
+        kill_own::<D, C>(conn).await;
+        // Only now: a hook of the application may have panicked in it.
+        self.killed = true;
+        log::debug!(target: TARGET, connection = self.session.get(); "killed the session that held {}", self.names);
+    }
+
+    pub(super) fn lost(&self, index: usize, source: Option<diesel::result::Error>) -> NamedLockError {
+        NamedLockError::Lost { name: self.name(index).clone(), connection_id: self.session.get(), source }
+    }
+}

@@ -1,0 +1,54 @@
+//! Killing the session that holds a lock.
+
+use std::time::Duration;
+
+use diesel::result::{DatabaseErrorKind, Error, QueryResult};
+
+use crate::{
+    connection_id::ConnectionId,
+    driver::{Driver, retry::pauses},
+    name::LockName,
+    statement::kill::{ExpireOwn, Kill, KillOwn},
+};
+
+use super::ask::who_holds;
+
+/// Kills the session of this very connection, from within. The server rolls back, then frees the locks, soon after.
+///
+/// Best effort: a connection that is gone has no session any more, or won't have it for long.
+pub(crate) async fn kill_own<D: Driver<C>, C>(conn: &mut C) {
+    // `KILL QUERY` may strike this statement, too, and it fails also if it succeeds. Once the connection is gone, nothing more
+    // is sent.
+    let _ = D::execute(conn, KillOwn).await;
+    for pause in pauses() {
+        D::pause(pause).await;
+        let _ = D::execute(conn, KillOwn).await;
+    }
+    let _ = D::execute(conn, ExpireOwn).await;
+}
+
+/// Kills another session if it holds the lock, and waits until it does no more. Returns `false` if it was not seen to hold it:
+/// this connection may even talk to another server, whose session of this id has done nothing.
+///
+/// # Errors
+///
+/// Returns an error if the session still holds the lock after one second: this account may not kill it, or it is slow to die.
+pub(crate) async fn kill_holder<D: Driver<C>, C>(
+    conn: &mut C,
+    session: ConnectionId,
+    name: &LockName,
+) -> QueryResult<bool> {
+    /// A second in all. Most sessions are gone after the first.
+    const PAUSES: u64 = 44;
+
+    let mut killed = Ok(());
+    for pause in 0..=PAUSES {
+        D::pause(Duration::from_millis(pause)).await;
+        if who_holds::<D, C>(conn, name).await?.holder != Some(session) {
+            return Ok(pause > 0);
+        }
+        killed = D::execute(conn, Kill(session)).await;
+    }
+    let stays = Box::new(format!("connection {session} holds the lock a second after its `KILL`"));
+    killed.and(Err(Error::DatabaseError(DatabaseErrorKind::Unknown, stays)))
+}

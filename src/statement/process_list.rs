@@ -1,0 +1,76 @@
+//! What the server's process list says of one session.
+
+use std::time::Duration;
+
+use diesel::{
+    QueryableByName,
+    mysql::Mysql,
+    query_builder::{AstPass, Query, QueryFragment},
+    result::QueryResult,
+    sql_types::{BigInt, Nullable, Text, Unsigned},
+};
+
+use super::{Statement, cached};
+use crate::{connection_id::ConnectionId, holder::Holder};
+
+/// What the process list says of a session; nothing if it does not show the session.
+#[derive(Debug, Clone, QueryableByName, Default)]
+pub(crate) struct Process {
+    #[diesel(sql_type = Nullable<Text>)]
+    user: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    host: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    db: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    info: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    time: Option<i64>,
+}
+
+impl Process {
+    pub(crate) fn into_holder(self, connection_id: u64) -> Holder {
+        let state_for = self.time.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        Holder { connection_id, user: self.user, host: self.host, database: self.db, statement: self.info, state_for }
+    }
+}
+
+/// Describes a session as far as the server lets this account see it.
+///
+/// There is always a row: without the PROCESS privilege, and if `KILL QUERY` strikes the question, it is NULL throughout.
+pub(crate) struct DescribeSession {
+    id: u64,
+}
+
+impl DescribeSession {
+    pub(crate) fn of(session: ConnectionId) -> Self {
+        Self { id: session.get() }
+    }
+}
+
+impl QueryFragment<Mysql> for DescribeSession {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT MAX(USER), MAX(HOST), MAX(DB), MAX(LEFT(INFO, 1024)), MAX(TIME) \
+             FROM information_schema.PROCESSLIST WHERE ID = ",
+        );
+        out.push_bind_param::<Unsigned<BigInt>, _>(&self.id)?;
+        out.push_sql(" LIMIT 1");
+        Ok(())
+    }
+}
+
+impl Query for DescribeSession {
+    type SqlType = (Nullable<Text>, Nullable<Text>, Nullable<Text>, Nullable<Text>, Nullable<BigInt>);
+}
+
+cached!(DescribeSession => DescribeSession);
+
+impl Statement for DescribeSession {
+    type Row = (Option<String>, Option<String>, Option<String>, Option<String>, Option<i64>);
+    type Answer = Holder;
+
+    fn read(&self, (user, host, db, info, time): Self::Row) -> Holder {
+        Process { user, host, db, info, time }.into_holder(self.id)
+    }
+}

@@ -1,0 +1,55 @@
+//! By which id other sessions see this one, whatever its `pseudo_thread_id` is set to.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use diesel::{
+    mysql::Mysql,
+    query_builder::{AstPass, Query, QueryFragment},
+    result::QueryResult,
+    sql_types::{BigInt, Integer, Nullable, Unsigned},
+};
+
+use super::{Statement, cached, push_name};
+use crate::{connection_id::ConnectionId, name::LockName};
+
+/// Takes a lock that nobody else knows, and looks who holds it. Safe to ask twice, with the same name.
+pub(crate) struct WhoAmI {
+    name: LockName,
+}
+
+impl WhoAmI {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+        Self { name: LockName::hashed(&format!("diesel-named-lock who am i {} {count} {now}", std::process::id())) }
+    }
+}
+
+impl QueryFragment<Mysql> for WhoAmI {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT GET_LOCK(");
+        push_name(&mut out, &self.name)?;
+        out.push_sql(", 0), IS_USED_LOCK(");
+        push_name(&mut out, &self.name)?;
+        out.push_sql("), RELEASE_LOCK(");
+        push_name(&mut out, &self.name)?;
+        out.push_sql(") LIMIT 1");
+        Ok(())
+    }
+}
+
+impl Query for WhoAmI {
+    type SqlType = (Nullable<Integer>, Nullable<Unsigned<BigInt>>, Nullable<Integer>);
+}
+
+cached!(WhoAmI => WhoAmI);
+
+impl Statement for WhoAmI {
+    type Row = (Option<i32>, Option<u64>, Option<i32>);
+    type Answer = Option<ConnectionId>;
+
+    fn read(&self, (_, session, released): Self::Row) -> Option<ConnectionId> {
+        session.filter(|_| released == Some(1)).map(ConnectionId::from)
+    }
+}
