@@ -134,6 +134,14 @@ need_mariadb_release() {
     say "MariaDB server: $target/usr/sbin/mariadbd"
 }
 
+# What runs a program of this system with the client library of a release of MariaDB, $1, and with all that this needs:
+# a command line, one word a line.
+with_client_library_of() {
+    local folder
+    folder=$(dirname "$(compgen -G "$(target_folder)/$1/usr/lib/*/libmariadb.so.3")") &&
+        compgen -G "$folder/ld-linux*" && printf '%s\n' --library-path "$folder"
+}
+
 target_folder() { cargo metadata --offline --no-deps --format-version 1 | sed -E 's/.*"target_directory":"([^"]*)".*/\1/'; }
 
 # Downloads the server with all that it needs, down to the C library, and unpacks it into folder $1. (A subshell, as
@@ -150,8 +158,8 @@ fetch_mysql() (
     unpack "$1"
 )
 
-# The same for a release of MariaDB, $1, and folder $2. The core package has no plugins, and the full one needs Perl and
-# much else for what it doesn't do here: so that one is downloaded alone.
+# The same for a release of MariaDB, $1, and folder $2, with its client library. The core package has no plugins, and the
+# full one needs Perl and much else for what it doesn't do here: so that one is downloaded alone.
 fetch_mariadb_release() (
     prepare_download "$2"
     case $1 in
@@ -161,7 +169,7 @@ fetch_mariadb_release() (
     esac
     package=$(newest_package mariadb-server-core "${apt[@]}")
     [ -n "$package" ] || fail "the mirror has no package for $1"
-    download "$package" galera-4
+    download "$package" galera-4 libmariadb3
     (cd "$work/archives" && apt-get "${apt[@]}" download "${package/-core/}") || exit 1
     unpack "$2"
 )
