@@ -123,52 +123,109 @@ installed_mysql() {
     [[ $version != *MariaDB* ]] && say "MySQL server: $mysqld"
 }
 
+# Another release of MariaDB than the system's, `mariadb-10.5` or `mariadb-11.8`: unpacked into a folder, as MySQL is.
+need_mariadb_release() {
+    local target
+    target=$(target_folder)/$1 || return 1
+    if [ ! -e "$target/usr/sbin/mariadbd" ]; then
+        say "fetching $1 into $target"
+        fetch_mariadb_release "$1" "$target" || return 1
+    fi
+    say "MariaDB server: $target/usr/sbin/mariadbd"
+}
+
+# What runs a program of this system with the client library of a release of MariaDB, $1, and with all that this needs:
+# a command line, one word a line.
+with_client_library_of() {
+    local folder
+    folder=$(dirname "$(compgen -G "$(target_folder)/$1/usr/lib/*/libmariadb.so.3")") &&
+        compgen -G "$folder/ld-linux*" && printf '%s\n' --library-path "$folder"
+}
+
 target_folder() { cargo metadata --offline --no-deps --format-version 1 | sed -E 's/.*"target_directory":"([^"]*)".*/\1/'; }
 
-# Downloads the server with all that it needs, down to the C library, and unpacks it into folder $1. The system's own
-# packages and package lists stay as they are. (A subshell, so that its end removes what it worked with.)
+# Downloads the server with all that it needs, down to the C library, and unpacks it into folder $1. (A subshell, as
+# `prepare_download` wants it.)
 fetch_mysql() (
-    target=$1
-    has apt-get || fail "without apt-get the MySQL server must come from you: put its \`mysqld\` on PATH"
-    mkdir -p "$(dirname "$target")" && work=$(mktemp -d "$target.XXXXXX") || exit 1
+    prepare_download "$1"
+    package=$(newest_package mysql-server-core "${apt[@]}")
+    if [ -z "$package" ]; then
+        use_debian sid
+        package=$(newest_package mysql-server-core "${apt[@]}")
+        [ -n "$package" ] || fail "Debian's sid has no MySQL server at present"
+    fi
+    download "$package"
+    unpack "$1"
+)
+
+# The same for a release of MariaDB, $1, and folder $2, with its client library. The core package has no plugins, and the
+# full one needs Perl and much else for what it doesn't do here: so that one is downloaded alone.
+fetch_mariadb_release() (
+    prepare_download "$2"
+    case $1 in
+        mariadb-10.5) use_debian bullseye ;;
+        mariadb-11.8) use_debian trixie ;;
+        *) fail "no Debian release is known to have $1" ;;
+    esac
+    package=$(newest_package mariadb-server-core "${apt[@]}")
+    [ -n "$package" ] || fail "the mirror has no package for $1"
+    download "$package" galera-4 libmariadb3
+    (cd "$work/archives" && apt-get "${apt[@]}" download "${package/-core/}") || exit 1
+    unpack "$2"
+)
+
+# Sets `work`, an empty folder beside folder $1, and `apt`: options that make apt-get download into it, while the system's
+# own packages and package lists stay as they are. To be called in a subshell, whose end removes `work`.
+prepare_download() {
+    has apt-get || fail "without apt-get the server must come from you: put its programs on PATH"
+    mkdir -p "$(dirname "$1")" && work=$(mktemp -d "$1.XXXXXX") || exit 1
     trap 'rm -rf "$work"' EXIT
     mkdir -p "$work"/{tree,lists/partial,archives/partial} && : >"$work/status" || exit 1
     # With an empty status nothing counts as installed, so everything is downloaded.
     apt=(-qq -o APT::Sandbox::User=root -o Debug::NoLocking=true -o APT::Install-Recommends=false
         -o Dir::State::status="$work/status" -o Dir::State::extended_states="$work/extended_states"
         -o Dir::Cache::archives="$work/archives" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
+}
 
-    package=$(mysql_package)
-    if [ -z "$package" ]; then
-        unstable_source >"$work/sources.list" || exit 1
-        say "from $(grep -o '[^ ]* sid main' "$work/sources.list")"
-        apt+=(-o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
-            -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
-            -o APT::Default-Release=sid -o Dir::State::lists="$work/lists"
-            # Signatures are checked; but a mirror that is kept at some date serves as well as today's.
-            -o Acquire::Check-Valid-Until=false)
-        apt-get "${apt[@]}" update || exit 1
-        package=$(mysql_package "${apt[@]}")
-        [ -n "$package" ] || fail "Debian's sid has no MySQL server at present"
-    fi
-    say "downloading $package and what it needs"
-    apt-get "${apt[@]}" install --yes --download-only "$package" || exit 1
-    say "unpacking"
+# From here on `apt` knows Debian's suite $1, and nothing else.
+use_debian() {
+    debian_source "$1" >"$work/sources.list" || exit 1
+    say "from $(grep -o '[^ ]* [a-z]* main' "$work/sources.list")"
+    apt+=(-o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
+        -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
+        -o APT::Default-Release="$1" -o Dir::State::lists="$work/lists"
+        # Signatures are checked; but a mirror that is kept at some date serves as well as today's.
+        -o Acquire::Check-Valid-Until=false)
+    apt-get "${apt[@]}" update || exit 1
+}
+
+# Packages with all that they need.
+download() {
+    say "downloading $* with all that is needed"
+    apt-get "${apt[@]}" install --yes --download-only "$@" || exit 1
+}
+
+# Unpacks what was downloaded into folder $1. Only what is complete gets that name.
+unpack() {
+    local deb
+    say "unpacking $(du -sm "$work/archives" | cut -f1) MB of packages"
     for deb in "$work"/archives/*.deb; do
         dpkg-deb -x "$deb" "$work/tree" || exit 1
     done
     rm -rf "$work"/tree/usr/share/{doc,man,locale,perl,info} "$work"/tree/usr/lib/*/{perl,perl-base,gconv}
-    # Only what is complete gets the name. (Another run may have been faster.)
-    mv -T "$work/tree" "$target" || [ -e "$target/usr/sbin/mysqld" ] || fail "something is in the way at $target"
-)
-
-# The name of the server's package: Ubuntu's has its version in it. Options for apt as arguments.
-mysql_package() {
-    apt-cache "$@" search --names-only '^mysql-server-core(-[0-9.]+)?$' | cut -d' ' -f1 | sort -V | tail -n 1
+    # Another run may have been faster.
+    mv -T "$work/tree" "$1" || [ -e "$1/usr/sbin" ] || fail "something is in the way at $1"
 }
 
-# A source line for Debian's sid, at the mirror that this machine uses.
-unstable_source() {
+# The package of this name, or the newest that has a version in its name: $1, then options for apt.
+newest_package() {
+    local name=$1
+    shift
+    apt-cache "$@" search --names-only "^$name(-[0-9.]+)?\$" | cut -d' ' -f1 | sort -V | tail -n 1
+}
+
+# A source line for Debian's suite $1, at the mirror that this machine uses.
+debian_source() {
     local keys=/usr/share/keyrings/debian-archive-keyring.gpg mirror
     mirror=$(debian_mirror)
     if [ -z "$mirror" ]; then
@@ -176,9 +233,9 @@ unstable_source() {
         update_package_lists >&2
         mirror=$(debian_mirror)
     fi
-    [ -n "$mirror" ] || fail "apt knows no Debian mirror: put a MySQL \`mysqld\` on PATH"
+    [ -n "$mirror" ] || fail "apt knows no Debian mirror: put the server's programs on PATH"
     [ -e "$keys" ] && keys="signed-by=$keys" || keys=
-    echo "deb [arch=$(dpkg --print-architecture) targets=Packages $keys] $mirror sid main"
+    echo "deb [arch=$(dpkg --print-architecture) target=Packages $keys] $mirror $1 main"
 }
 
 debian_mirror() {

@@ -7,14 +7,14 @@ use diesel::{
     connection::{Connection, SimpleConnection},
 };
 use diesel_named_lock::{NamedLock, NamedLockError};
-use test_server::{Product, Server};
+use test_server::Server;
 
 const LOCKS: [&str; 3] = ["shop:invoices", "shop:search-index", "shop:stock"];
 const THREADS_EACH: u64 = 3;
 
 /// Starts threads that take turns at a few locks for as long as the process lives.
 pub fn start(server: &Server) -> Result<(), Box<dyn Error>> {
-    if server.product() == Product::MariaDb {
+    if server.product().is_mariadb() {
         // With it, MariaDB also says who waits for which lock. On MySQL it is on by default.
         MysqlConnection::establish(server.url())?.batch_execute(
             "UPDATE performance_schema.setup_instruments SET ENABLED = 'YES' WHERE NAME = 'wait/lock/metadata/sql/mdl'",

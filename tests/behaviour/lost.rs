@@ -151,6 +151,7 @@ fn a_connection_replaced_inside_the_work_is_told() {
     let mut conn = pool.get().unwrap();
     let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
         **conn = connect();
+        wait_until("the session that was replaced to end", || holder(&name).is_none());
         Ok(())
     });
     assert!(

@@ -116,5 +116,5 @@ fn it_shows_holders_and_waiters_follows_them_and_quits_with_q() {
     terminal.keyboard.write_all(b"q").unwrap();
     wait_until("the program to end", || terminal.program.try_wait().unwrap().is_some());
     assert!(terminal.program.wait().unwrap().success());
-    assert!(!terminal.screen.lock().unwrap().screen().alternate_screen(), "the terminal is as it was before");
+    wait_until("the terminal to be as it was before", || !terminal.screen.lock().unwrap().screen().alternate_screen());
 }

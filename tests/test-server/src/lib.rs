@@ -9,8 +9,8 @@
 //! ```
 //!
 //! [`Server::shared`] is the one server of a process: that of `DATABASE_URL` where this is set, otherwise a private one
-//! of the product that `TEST_SERVER` names (`mariadb`, the default, or `mysql`). [`Server::start`] gives another private
-//! one, for a test that is going to hurt it.
+//! of the product that `TEST_SERVER` names (`mariadb`, the default, `mariadb-10.5`, `mariadb-11.8` or `mysql`).
+//! [`Server::start`] gives another private one, for a test that is going to hurt it.
 //!
 //! A private server has its own data folder, its own Unix socket and a free loopback port, the user `root` without a
 //! password, and an empty database `test`. Nothing in it outlives a crash: it is fast, not durable. However the process
@@ -28,6 +28,7 @@ mod programs;
 mod recipe;
 mod server;
 mod shared;
+mod unpacked;
 
 pub use mariadb::galera_library;
 pub use product::Product;

@@ -1,7 +1,5 @@
 //! How a server is made and run.
 
-use std::path::PathBuf;
-
 use crate::folder::Folder;
 
 /// One command line: the program, then its arguments.
@@ -34,11 +32,17 @@ impl Setting<'_> {
         format!("{}/socket", self.folder.name())
     }
 
+    /// The data folder's path.
+    pub(crate) fn data(&self) -> String {
+        format!("{}/data", self.folder.name())
+    }
+
     /// What both commands are told. A test server may lose its data in a crash, so it never waits for a disk.
     pub(crate) fn common(&self) -> CommandLine {
         let folder = self.folder.name();
         let mut options = vec![
-            format!("--datadir={folder}/data"),
+            format!("--datadir={}", self.data()),
+            // A server removes what looks left over in its folder for temporary files, so that two would hurt each other.
             format!("--tmpdir={folder}"),
             "--innodb-buffer-pool-size=32M".into(),
             "--loose-innodb-flush-method=nosync".into(),
@@ -69,8 +73,7 @@ impl Setting<'_> {
     }
 }
 
-/// `program` followed by lists of arguments.
-pub(crate) fn command_line(program: PathBuf, arguments: impl IntoIterator<Item = CommandLine>) -> CommandLine {
-    let program = program.to_string_lossy().into_owned();
-    std::iter::once(program).chain(arguments.into_iter().flatten()).collect()
+/// Its parts, one after the other.
+pub(crate) fn command_line(parts: impl IntoIterator<Item = CommandLine>) -> CommandLine {
+    parts.into_iter().flatten().collect()
 }

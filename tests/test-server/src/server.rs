@@ -68,8 +68,8 @@ impl Server {
         let setting = Setting { folder: &folder, port, options };
         let prepared = fs::write(folder.path().join("init.sql"), "CREATE DATABASE IF NOT EXISTS test;\n")
             .and_then(|()| match product {
-                Product::MariaDb => mariadb::recipe(&setting),
                 Product::MySql => mysql::recipe(&setting),
+                _ => mariadb::recipe(product, &setting),
             })
             .and_then(|recipe| Ok((Keeper::start(&folder, &recipe)?, recipe.without_init())));
         let (keeper, again) = prepared.inspect_err(|_| drop(fs::remove_dir_all(folder.path())))?;
@@ -111,7 +111,7 @@ impl Server {
         &self.tcp_url
     }
 
-    /// MariaDB or MySQL.
+    /// The product that was started. Of a server that somebody else started, no more than MariaDB or MySQL is known.
     pub fn product(&self) -> Product {
         self.product
     }

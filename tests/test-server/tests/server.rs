@@ -45,7 +45,7 @@ fn answers_on_both_addresses() {
         assert_eq!(ask(url, "CAST(@@max_connections AS CHAR)"), "500");
     }
     assert_eq!(server.product(), Product::wanted());
-    assert_eq!(server.version().contains("MariaDB"), server.product() == Product::MariaDb);
+    assert_eq!(server.version().contains("MariaDB"), server.product().is_mariadb());
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_server_started_by_another_is_used_and_left_alone() {
     let server = start();
     let guest = Server::at(server.url()).unwrap();
     assert_eq!((guest.url(), guest.tcp_url()), (server.url(), server.url()));
-    assert_eq!((guest.product(), guest.version()), (server.product(), server.version()));
+    assert_eq!((guest.product().is_mariadb(), guest.version()), (server.product().is_mariadb(), server.version()));
     assert_eq!(guest.pid(), None);
     drop(guest);
     assert_eq!(ask(server.url(), "DATABASE()"), "test");
@@ -70,7 +70,9 @@ fn two_servers_share_nothing() {
     let (one, other) = (start(), start());
     assert_ne!(one.url(), other.url());
     assert_ne!(one.tcp_url(), other.tcp_url());
-    assert_ne!(ask(one.url(), "@@datadir"), ask(other.url(), "@@datadir"));
+    for folder in ["@@datadir", "@@tmpdir"] {
+        assert_ne!(ask(one.url(), folder), ask(other.url(), folder));
+    }
 }
 
 #[test]
@@ -174,7 +176,7 @@ fn a_server_that_is_not_there_is_an_error() {
 
 #[test]
 fn an_unknown_product_is_refused() {
-    assert!(refusal(&[("TEST_SERVER", "sqlite")]).contains("`mariadb` or `mysql`"));
+    assert!(refusal(&[("TEST_SERVER", "sqlite")]).contains("`mariadb-11.8` or `mysql`"));
 }
 
 #[test]
