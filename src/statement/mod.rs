@@ -11,6 +11,7 @@ mod name;
 pub(crate) mod named_locks;
 pub(crate) mod ping;
 pub(crate) mod privilege;
+pub(crate) mod question;
 pub(crate) mod release;
 pub(crate) mod session_timeouts;
 pub(crate) mod who_holds;

@@ -4,6 +4,7 @@
 
 mod breaking;
 mod clusters;
+mod killed;
 mod listing;
 mod privileges;
 mod proxy;
