@@ -75,6 +75,10 @@ pub enum Topic {
     Galera,
     /// A member of a Group Replication group.
     GroupReplication,
+    /// Whether a statement outside of a transaction commits what it writes.
+    Autocommit,
+    /// Sessions that share the server's threads.
+    ThreadPool,
     /// For how long a session may be idle.
     IdleTimeout,
     /// For how long a statement may run.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use diesel::{MysqlConnection, connection::SimpleConnection};
-use diesel_named_lock::{LockName, OperatorError, named_locks};
+use diesel_named_lock::{LockName, OperatorError, named_locks, server_report};
 
 use crate::{stage::*, world::*};
 
@@ -68,6 +68,20 @@ fn assert_lists_under_kill_query(mut conn: MysqlConnection, killer: MysqlConnect
         Err(error) => assert!(matches!(error, OperatorError::Database(_)), "{error}"),
     });
     assert!(listed > 0, "no question was ever answered");
+}
+
+#[test]
+fn a_report_that_kill_query_strikes_has_every_finding() {
+    let mut conn = connect();
+    let whole = server_report(&mut conn).unwrap();
+    let mut answers = 0;
+    under_a_rain_of_kill_query(&mut conn, connect(), |conn| {
+        if let Ok(report) = server_report(conn) {
+            assert_eq!(report, whole);
+            answers += 1;
+        }
+    });
+    assert!(answers > 0, "no question was ever answered");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 mod breaking;
 mod clusters;
+mod galera;
+mod group;
 mod killed;
 mod listing;
 mod privileges;

@@ -1,6 +1,7 @@
 //! Servers that list their locks, accounts with few rights, and sessions that wait.
 
 use std::{
+    net::TcpListener,
     sync::{Arc, Mutex, OnceLock},
     thread::JoinHandle,
 };
@@ -33,6 +34,17 @@ pub fn start(options: &[&str]) -> Server {
 
 pub fn connect_to(server: &Server) -> MysqlConnection {
     MysqlConnection::establish(server.url()).expect("a connection")
+}
+
+/// A loopback port for what connects rather late: below those that the system gives to connections that leave.
+pub fn low_port() -> u16 {
+    static TAKEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+    let mut taken = TAKEN.lock().unwrap();
+    let port = std::iter::repeat_with(|| fastrand::u16(20_000..32_000))
+        .find(|port| !taken.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port");
+    taken.push(port);
+    port
 }
 
 /// A connection of a new account of the shared server, whose name and rights are these.
