@@ -1,7 +1,7 @@
 //! Several servers that are one to their users, but not to a named lock.
 
 use diesel::{MysqlConnection, connection::SimpleConnection};
-use diesel_named_lock::{Severity, Topic, server_report};
+use diesel_named_lock::{NamedLockError, NamedLockExt, Severity, Topic, server_report};
 use test_server::Server;
 
 use crate::{
@@ -18,8 +18,7 @@ fn port_of(server: &Server) -> String {
 }
 
 /// The classic: one server that is written to, and one that follows.
-#[test]
-fn a_replica_is_a_danger_and_grants_the_lock_that_is_held_on_the_primary() {
+fn primary_and_replica() -> [Server; 2] {
     let primary = start(&["--server-id=1", "--log-bin=bin"]);
     let replica = start(&["--server-id=2", "--relay-log=relay", "--read-only=ON"]);
     let (mut on_primary, mut on_replica) = (connect_to(&primary), connect_to(&replica));
@@ -36,12 +35,42 @@ fn a_replica_is_a_danger_and_grants_the_lock_that_is_held_on_the_primary() {
         })
         .unwrap();
     assert_follows(&mut on_primary, &mut on_replica);
+    [primary, replica]
+}
 
+fn promote(replica: &Server) {
+    let word = if is_mysql() { "REPLICA" } else { "SLAVE" };
+    let promote = format!("STOP {word}; RESET {word} ALL; SET GLOBAL read_only = OFF");
+    connect_to(replica).batch_execute(&promote).unwrap();
+}
+
+#[test]
+fn a_replica_is_a_danger_and_grants_the_lock_that_is_held_on_the_primary() {
+    let servers = primary_and_replica();
+    let [mut on_primary, mut on_replica] = servers.each_ref().map(connect_to);
     let report = server_report(&mut on_replica).unwrap();
     assert_found(&report, Topic::Replica, Severity::Danger, "127.0.0.1");
     assert_found(&report, Topic::ReadOnly, Severity::Danger, "`read_only`");
     assert_eq!(server_report(&mut on_primary).unwrap().worst(), Severity::Info);
     assert_both_grant(&mut on_primary, &mut on_replica);
+}
+
+/// Documented in `docs/deployments.md`.
+#[test]
+fn a_promotion_frees_no_lock_and_a_section_on_a_demoted_primary_that_lives_on_ends_ok() {
+    let [primary, replica] = primary_and_replica();
+    let (mut on_replica, taken_before) = (connect_to(&replica), fresh("taken_before"));
+    assert_eq!(get_lock(&mut on_replica, &taken_before, 0), Some(1));
+
+    let name = fresh("demoted");
+    let outcome = connect_to(&primary).with_named_lock(&name, SOON, |_| {
+        connect_to(&primary).batch_execute("SET GLOBAL read_only = ON").unwrap();
+        promote(&replica);
+        assert_eq!(get_lock(&mut connect_to(&replica), &name, 0), Some(1), "the new primary grants it, too");
+        Ok::<_, NamedLockError>(())
+    });
+    outcome.expect("nobody told the session");
+    assert_eq!(release_lock(&mut on_replica, &taken_before), Some(1), "it was still held");
 }
 
 /// Galera on MariaDB, Group Replication on MySQL.

@@ -4,7 +4,6 @@ use std::{fs, os::unix::fs::symlink, path::Path, thread};
 
 use diesel::{MysqlConnection, connection::SimpleConnection, prelude::*, sql_query, sql_types::Text};
 use diesel_named_lock::{Severity, Topic, server_report};
-use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use test_server::{Server, galera_library};
 
@@ -45,12 +44,6 @@ impl Cluster {
         let mut conn = connect_to(&self.first);
         wait_until("the majority to be lost", || status(&mut conn, "wsrep_cluster_status") == "non-Primary");
     }
-}
-
-/// Stops the server's process where it is.
-pub fn stop(server: &Server) {
-    let pid = server.pid().and_then(|pid| Pid::from_raw(pid as i32)).expect("a private server");
-    kill_process(pid, Signal::STOP).expect("a process to stop");
 }
 
 #[derive(QueryableByName)]

@@ -3,13 +3,12 @@
 use std::thread;
 
 use diesel::connection::SimpleConnection;
-use diesel_named_lock::{Severity, Topic, server_report};
-use rustix::process::{Pid, Signal, kill_process};
+use diesel_named_lock::{NamedLockError, NamedLockExt, Severity, Topic, server_report};
+use rustix::process::Signal;
 use test_server::Server;
 
 use crate::{
     clusters::{assert_both_grant, assert_follows},
-    galera::stop,
     report::*,
     stage::*,
     world::*,
@@ -86,7 +85,7 @@ fn two_members_of_a_group_both_grant_the_same_lock() {
 }
 
 #[test]
-fn a_primary_is_a_danger_once_it_has_lost_its_majority_or_left_its_group() {
+fn a_primary_is_a_danger_once_it_is_demoted_or_has_lost_its_majority_or_left_its_group() {
     if !is_mysql() {
         return;
     }
@@ -96,22 +95,38 @@ fn a_primary_is_a_danger_once_it_has_lost_its_majority_or_left_its_group() {
     assert_found(&report(&servers[1]), Topic::GroupReplication, Severity::Danger, "secondary");
     assert_both_grant(&mut connect_to(&servers[0]), &mut connect_to(&servers[1]));
 
-    servers[1..].iter().for_each(stop);
-    let mut conn = connect_to(&servers[0]);
+    // Documented in `docs/deployments.md`.
+    let name = fresh("demoted");
+    let outcome = connect_to(&servers[0]).with_named_lock(&name, SOON, |_| {
+        switch_over_to(&servers[1]);
+        assert_eq!(get_lock(&mut connect_to(&servers[1]), &name, 0), Some(1), "the new primary grants it, too");
+        Ok::<_, NamedLockError>(())
+    });
+    outcome.expect("nobody told the session");
+    assert_found(&report(&servers[0]), Topic::GroupReplication, Severity::Danger, "secondary");
+
+    let primary = &mut servers.remove(1);
+    servers.iter().for_each(stop);
+    let mut conn = connect_to(primary);
     wait_until("the majority to be lost", || {
         let report = server_report(&mut conn).unwrap();
         found(&report, Topic::GroupReplication)[0].to_string().contains("2 of 3 members are unreachable")
     });
-    assert_found(&report(&servers[0]), Topic::GroupReplication, Severity::Danger, "lost its majority");
+    assert_found(&report(primary), Topic::GroupReplication, Severity::Danger, "lost its majority");
     assert_eq!(get_lock(&mut conn, "granted", 0), Some(1));
 
-    let first = &mut servers[0];
-    let pid = first.pid().and_then(|pid| Pid::from_raw(pid as i32)).expect("a private server");
-    kill_process(pid, Signal::KILL).expect("a process to kill");
-    assert!(first.ends_within(SOON));
-    first.start_again().unwrap();
-    assert_found(&report(first), Topic::GroupReplication, Severity::Danger, "OFFLINE");
-    let mut conn = connect_to(first);
+    signal(primary, Signal::KILL);
+    assert!(primary.ends_within(SOON));
+    primary.start_again().unwrap();
+    assert_found(&report(primary), Topic::GroupReplication, Severity::Danger, "OFFLINE");
+    let mut conn = connect_to(primary);
     assert_eq!(get_lock(&mut conn, "granted", 0), Some(1));
     conn.batch_execute("CREATE TABLE test.unknown_to_the_group (n INT PRIMARY KEY)").expect("it accepts writes");
+}
+
+fn switch_over_to(member: &Server) {
+    let mut conn = connect_to(member);
+    let switch_over = "SELECT LENGTH(group_replication_set_as_primary(@@server_uuid)) AS number";
+    assert!(number(&mut conn, switch_over) > Some(0));
+    wait_until("the member to accept writes", || number(&mut conn, "SELECT @@super_read_only AS number") == Some(0));
 }

@@ -9,6 +9,7 @@ use std::{
 use diesel::{MysqlConnection, connection::SimpleConnection, prelude::*};
 use diesel_named_lock::{LockName, LockState, NamedLockError, NamedLockExt, NamedLocks, named_locks};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rustix::process::{Pid, Signal, kill_process};
 use test_server::{Product, Server};
 
 use crate::world::*;
@@ -34,6 +35,17 @@ pub fn start(options: &[&str]) -> Server {
 
 pub fn connect_to(server: &Server) -> MysqlConnection {
     MysqlConnection::establish(server.url()).expect("a connection")
+}
+
+/// To the server's process.
+pub fn signal(server: &Server, signal: Signal) {
+    let pid = server.pid().and_then(|pid| Pid::from_raw(pid as i32)).expect("a private server");
+    kill_process(pid, signal).expect("a process");
+}
+
+/// Stops the server's process where it is: it answers nobody, and its connections stay open.
+pub fn stop(server: &Server) {
+    signal(server, Signal::STOP);
 }
 
 /// A loopback port for what connects rather late: below those that the system gives to connections that leave.
