@@ -273,3 +273,48 @@ as_root() {
         fail "this needs root, and there is no sudo: $*"
     fi
 }
+
+# HAProxy and MySQL Router from Debian's sid, unpacked into a folder with all that they need, since installed ones start
+# services. `bin/haproxy` and `bin/mysqlrouter` there run them with their own loader and libraries.
+need_proxies() {
+    local target
+    target=$(target_folder)/proxies || return 1
+    if [ ! -e "$target" ]; then
+        say "fetching HAProxy and MySQL Router into $target"
+        fetch_proxies "$target" || fail "missing: HAProxy and MySQL Router, which can't be fetched here"
+    fi
+}
+
+# As `fetch_mysql` does it.
+fetch_proxies() (
+    target=$1
+    has apt-get && mkdir -p "$(dirname "$target")" && work=$(mktemp -d "$target.XXXXXX") || exit 1
+    trap 'rm -rf "$work"' EXIT
+    mkdir -p "$work"/{tree/bin,lists/partial,archives/partial} && : >"$work/status" || exit 1
+    unstable_source >"$work/sources.list" || exit 1
+    apt=(-qq -o APT::Sandbox::User=root -o Debug::NoLocking=true -o APT::Install-Recommends=false
+        -o Dir::State::status="$work/status" -o Dir::State::extended_states="$work/extended_states"
+        -o Dir::Cache::archives="$work/archives" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
+        -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
+        -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
+        -o APT::Default-Release=sid -o Dir::State::lists="$work/lists" -o Acquire::Check-Valid-Until=false)
+    apt-get "${apt[@]}" update && apt-get "${apt[@]}" install --yes --download-only haproxy mysql-router || exit 1
+    for deb in "$work"/archives/*.deb; do
+        dpkg-deb -x "$deb" "$work/tree" || exit 1
+    done
+    rm -rf "$work"/tree/usr/share/{doc,man,locale,perl,info} "$work"/tree/usr/lib/*/{perl,perl-base,gconv}
+    for program in sbin/haproxy bin/mysqlrouter; do
+        wrap_unpacked "usr/$program" >"$work/tree/bin/${program#*/}" && chmod +x "$work/tree/bin/${program#*/}" || exit 1
+    done
+    mv -T "$work/tree" "$target" || [ -e "$target/bin" ] || fail "something is in the way at $target"
+)
+
+# A script that runs program $1 of the folder above its own.
+wrap_unpacked() {
+    cat <<END_OF_SCRIPT
+#!/bin/sh
+root=\$(dirname "\$0")/..
+for loader in "\$root"/usr/lib/*/ld-linux*; do :; done
+exec "\$loader" --library-path "\${loader%/*}:\$root/usr/lib/mysql-router" "\$root/$1" "\$@"
+END_OF_SCRIPT
+}

@@ -78,13 +78,13 @@ scripted! {
     // No decision of a section hangs on more of these than whether they are answered.
     WhoAmI: (self, _server, answer) => Some(OWN), vec![None, Some(OTHER)], Said::WhoAmI(answer.copied());
     ErrorNumber: (self, _server, _answer) => Some(1317), vec![None, Some(1213), Some(3024), Some(1045)],
-        Said::Else("which error".into());
+        Said::Else;
     AskTimeouts: (self, _server, _answer) => Timeouts { session: OWN.get(), wait: 28_800, read: 30, write: 60 }, vec![],
-        Said::Else("which timeouts".into());
-    Ping: (self, _server, _answer) => (), vec![], Said::Else("ping".into());
+        Said::Else;
+    Ping: (self, _server, _answer) => (), vec![], Said::Else;
     DescribeSession: (self, _server, _answer) => Process::default().into_holder(OTHER.get()), vec![],
-        Said::Else("describe".into());
-    ReleaseAllLocks: (self, server, _answer) => release_all(server), vec![], Said::Else("release all".into());
+        Said::Else;
+    ReleaseAllLocks: (self, server, _answer) => release_all(server), vec![], Said::Else;
 }
 
 const RELEASE: [release::Answer; 4] =

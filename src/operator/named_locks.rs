@@ -48,7 +48,7 @@ pub struct LockState {
 /// is switched off by default, from `information_schema.METADATA_LOCK_INFO` of the plugin `metadata_lock_info` (MariaDB
 /// manual, "Metadata Lock Info Plugin"). That one lists holders only: who waits is then in [`NamedLocks::unplaced`].
 ///
-/// Two to five statements, which take the server longer the more metadata locks there are: for operators, not for sections.
+/// Three to five statements, which take the server longer the more metadata locks there are: for operators, not for sections.
 ///
 /// # What it does not promise
 ///

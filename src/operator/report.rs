@@ -75,6 +75,10 @@ pub enum Topic {
     Galera,
     /// A member of a Group Replication group.
     GroupReplication,
+    /// Whether a statement outside of a transaction commits what it writes.
+    Autocommit,
+    /// Sessions that share the server's threads.
+    ThreadPool,
     /// For how long a session may be idle.
     IdleTimeout,
     /// For how long a statement may run.
@@ -85,10 +89,17 @@ pub enum Topic {
 
 /// Looks at the server that `conn` talks to: whether named locks protect there what they seem to.
 ///
-/// Which server this is, whether a session can hold several locks at once (MySQL from 5.7.5, MariaDB from 10.0.2), whether it
-/// is a replica or refuses writes, a node of a multi-writer cluster (Galera, Group Replication), which timeouts would
-/// cut a long section short, and whether something stands in between. `docs/deployments.md` tells more of each. Some ten
-/// statements, nothing is changed; what this account may not see becomes a finding that says so, with the `GRANT`.
+/// It tells:
+///
+/// - which server this is, and whether a session can hold several locks at once (MySQL from 5.7.5, MariaDB from 10.0.2);
+/// - whether it is a replica or refuses writes;
+/// - whether it is a node of a cluster (Galera, Group Replication), has left it, or has lost its majority;
+/// - whether statements commit nothing by themselves (`autocommit`), and whether sessions share few threads;
+/// - which timeouts would cut a long section short;
+/// - whether something stands in between.
+///
+/// `docs/deployments.md` tells more of each. It asks some dozen statements and changes nothing. What this account may not
+/// see becomes a finding that says so, with the `GRANT`.
 ///
 /// The example `doctor` prints it: `examples/run doctor`.
 ///

@@ -5,31 +5,48 @@ use std::collections::HashMap;
 use diesel::{
     QueryableByName, RunQueryDsl,
     dsl::sql,
-    result::QueryResult,
-    select, sql_query,
+    result::{Error, QueryResult},
+    select,
     sql_types::{BigInt, Bool, Nullable, Text, Unsigned},
 };
 
-use super::privilege::{self, Privilege};
-use crate::{driver::MysqlSession, operator_error::OperatorError};
+use super::{
+    privilege::Privilege,
+    question::{ask, ask_privileged},
+};
+use crate::{
+    driver::{MysqlSession, retry::retry},
+    operator_error::OperatorError,
+};
+
+/// Variables of a server, by their names in upper case: those that it has.
+pub(crate) type Variables = HashMap<String, String>;
 
 pub(crate) struct Facts {
     pub(crate) version: String,
-    /// Those that the server has, as they are for this session; in upper case.
-    pub(crate) variables: HashMap<String, String>,
+    /// As they are for this session.
+    pub(crate) variables: Variables,
+    /// As they are for new sessions.
+    pub(crate) global_variables: Variables,
+    /// Of a Galera node only.
+    pub(crate) status: Variables,
     /// The servers that it replicates from.
     pub(crate) sources: Result<Vec<String>, OperatorError>,
-    /// The members of its Group Replication group; none where it is in no group.
+    /// The members of its Group Replication group; none if it is configured for no group.
     pub(crate) members: Result<Vec<Member>, OperatorError>,
     /// What it answered when it was asked several times who this session is.
     pub(crate) connection_ids: Vec<u64>,
+    /// Whether MySQL Router told the server for which client it opened this session.
+    pub(crate) by_router: bool,
 }
 
-/// A member of a group that is not off line.
+/// A member of a group, as the server that was asked sees it.
 #[derive(QueryableByName)]
 pub(crate) struct Member {
     #[diesel(sql_type = Text)]
     pub(crate) role: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) state: String,
     /// Whether it is the server that was asked.
     #[diesel(sql_type = Bool)]
     pub(crate) asked: bool,
@@ -37,16 +54,31 @@ pub(crate) struct Member {
 
 /// Asks for all of it. What this account may not see is an error in its place.
 pub(crate) fn gather<C: MysqlSession>(conn: &mut C) -> QueryResult<Facts> {
-    let version: String = select(sql::<Text>("VERSION()")).get_result(conn)?;
-    let variables = variables(conn)?;
+    let version: String = retry(conn, |conn| select(sql::<Text>("VERSION()")).get_result(conn))?;
+    let variables = variables(conn, VARIABLES)?;
+    let global_variables = self::variables(conn, GLOBAL_VARIABLES)?;
+    let status = match variables.contains_key("WSREP_ON") {
+        true => self::variables(conn, STATUS)?,
+        false => Variables::new(),
+    };
     let sources = sources(conn, version.contains("MariaDB"));
-    let members = match variables.contains_key("GROUP_REPLICATION_GROUP_NAME") {
-        true => members(conn),
-        false => Ok(Vec::new()),
+    let members = match variables.get("GROUP_REPLICATION_GROUP_NAME") {
+        Some(group) if !group.is_empty() => members(conn),
+        _ => Ok(Vec::new()),
     };
     let connection_ids = connection_ids(conn)?;
-    Ok(Facts { version, variables, sources, members, connection_ids })
+    let by_router = by_router(conn);
+    Ok(Facts { version, variables, global_variables, status, sources, members, connection_ids, by_router })
 }
+
+const VARIABLES: &str = "
+    SHOW VARIABLES WHERE Variable_name IN (
+        'version_comment', 'read_only', 'super_read_only', 'innodb_read_only', 'wsrep_on', 'wsrep_cluster_name',
+        'group_replication_group_name', 'group_replication_single_primary_mode', 'aurora_version', 'autocommit',
+        'wait_timeout', 'idle_transaction_timeout', 'max_execution_time', 'max_statement_time', 'thread_handling',
+        'thread_pool_max_threads', 'max_connections')";
+const GLOBAL_VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name = 'autocommit'";
+const STATUS: &str = "SHOW STATUS WHERE Variable_name = 'wsrep_cluster_status'";
 
 #[derive(QueryableByName)]
 struct Variable {
@@ -58,13 +90,8 @@ struct Variable {
     value: String,
 }
 
-fn variables<C: MysqlSession>(conn: &mut C) -> QueryResult<HashMap<String, String>> {
-    const QUERY: &str = "
-        SHOW VARIABLES WHERE Variable_name IN (
-            'version_comment', 'read_only', 'super_read_only', 'innodb_read_only', 'wsrep_on', 'wsrep_cluster_name',
-            'group_replication_group_name', 'group_replication_single_primary_mode', 'aurora_version',
-            'wait_timeout', 'idle_transaction_timeout', 'max_execution_time', 'max_statement_time')";
-    let found = sql_query(QUERY).load::<Variable>(conn)?;
+fn variables<C: MysqlSession>(conn: &mut C, query: &str) -> QueryResult<Variables> {
+    let found: Vec<Variable> = ask(conn, query).map_err(|unanswered| unanswered.error)?;
     Ok(found.into_iter().map(|variable| (variable.name.to_uppercase(), variable.value)).collect())
 }
 
@@ -85,17 +112,16 @@ fn sources<C: MysqlSession>(conn: &mut C, mariadb: bool) -> Result<Vec<String>, 
         true => ("SHOW ALL SLAVES STATUS", Privilege::ReplicaStatus),
         false => (ON_MYSQL, Privilege::PerformanceSchema),
     };
-    match sql_query(query).load::<Source>(conn) {
-        Ok(sources) => Ok(sources.into_iter().filter_map(|source| source.host).collect()),
-        Err(error) => Err(privilege::explain(conn, privilege, error)),
-    }
+    let sources: Vec<Source> = ask_privileged(conn, privilege, query)?;
+    Ok(sources.into_iter().filter_map(|source| source.host).collect())
 }
 
 fn members<C: MysqlSession>(conn: &mut C) -> Result<Vec<Member>, OperatorError> {
+    // Of a server that has not joined since its start there is one row, without an id.
     const QUERY: &str = "
-        SELECT MEMBER_ROLE AS role, MEMBER_ID = @@server_uuid AS asked
-        FROM performance_schema.replication_group_members WHERE MEMBER_STATE <> 'OFFLINE'";
-    sql_query(QUERY).load(conn).map_err(|error| privilege::explain(conn, Privilege::PerformanceSchema, error))
+        SELECT MEMBER_ROLE AS role, MEMBER_STATE AS state, MEMBER_ID IN (@@server_uuid, '') AS asked
+        FROM performance_schema.replication_group_members";
+    ask_privileged(conn, Privilege::PerformanceSchema, QUERY)
 }
 
 #[derive(QueryableByName)]
@@ -107,6 +133,21 @@ struct Session {
 fn connection_ids<C: MysqlSession>(conn: &mut C) -> QueryResult<Vec<u64>> {
     const TIMES: usize = 5;
     // Not prepared once and for all: what is prepared may be what ties a proxy to a session.
-    let mut ask = || sql_query("SELECT CONNECTION_ID() AS id").get_result(conn).map(|session: Session| session.id);
-    (0..TIMES).map(|_| ask()).collect()
+    let mut ask = || ask(conn, "SELECT CONNECTION_ID() AS id").map_err(|unanswered| unanswered.error);
+    let mut id = || ask()?.pop().map(|session: Session| session.id).ok_or(Error::NotFound);
+    (0..TIMES).map(|_| id()).collect()
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// `false` as well if the server does not record the attributes, or this account may not see its own.
+fn by_router<C: MysqlSession>(conn: &mut C) -> bool {
+    const QUERY: &str = "
+        SELECT COUNT(*) AS count FROM performance_schema.session_account_connect_attrs
+        WHERE PROCESSLIST_ID = CONNECTION_ID() AND ATTR_NAME = '_client_ip'";
+    ask(conn, QUERY).is_ok_and(|found: Vec<Count>| found.iter().any(|found| found.count > 0))
 }

@@ -14,6 +14,7 @@ pub(crate) mod named_locks;
 pub(crate) mod ping;
 pub(crate) mod privilege;
 pub(crate) mod process_list;
+pub(crate) mod question;
 pub(crate) mod release;
 pub(crate) mod session_timeouts;
 pub(crate) mod wait;

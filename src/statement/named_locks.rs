@@ -1,19 +1,22 @@
 //! The locks of the whole server, their holders and waiters.
 
 use diesel::{
-    QueryableByName, RunQueryDsl, deserialize,
+    QueryableByName, RunQueryDsl,
     dsl::sql,
-    mysql::Mysql,
-    result::QueryResult,
-    select, sql_query,
+    result::Error,
+    select,
     sql_types::{BigInt, Bool, Nullable, Text, Unsigned},
 };
 
 use super::{
     privilege::{self, Privilege},
     process_list::Process,
+    question::{Unanswered, ask, ask_privileged},
 };
-use crate::{driver::MysqlSession, operator_error::OperatorError};
+use crate::{
+    driver::{MysqlSession, retry::retry},
+    operator_error::OperatorError,
+};
 
 /// A session that holds a named lock or waits for one.
 #[derive(QueryableByName)]
@@ -33,7 +36,7 @@ pub(crate) struct Party {
 
 /// Who holds and who waits, the waiters of each lock in their order.
 pub(crate) fn parties<C: MysqlSession>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
-    match select(sql::<Bool>("VERSION() LIKE '%MariaDB%'")).get_result(conn)? {
+    match retry(conn, |conn| select(sql::<Bool>("VERSION() LIKE '%MariaDB%'")).get_result(conn))? {
         false => on_mysql(conn),
         true => on_mariadb(conn),
     }
@@ -54,7 +57,7 @@ fn on_mysql<C: MysqlSession>(conn: &mut C) -> Result<Vec<Party>, OperatorError> 
         ORDER BY s.TIMER_START, t.PROCESSLIST_TIME DESC, t.PROCESSLIST_ID";
 
     instrumented(conn)?;
-    ask(conn, Privilege::PerformanceSchema, QUERY)
+    ask_privileged(conn, Privilege::PerformanceSchema, QUERY)
 }
 
 /// The Performance Schema, which is switched off by default, tells all; but not what prepared statement a session runs. The
@@ -70,22 +73,41 @@ fn on_mariadb<C: MysqlSession>(conn: &mut C) -> Result<Vec<Party>, OperatorError
         ORDER BY p.TIME_MS DESC";
 
     // Without the privilege, the process list is no error, but shows this account's own sessions only. This is an error.
-    ask::<_, Count>(conn, Privilege::Process, "SELECT COUNT(*) AS count FROM information_schema.INNODB_TRX")?;
-    if instrumented(conn).is_ok() {
-        return ask(conn, Privilege::PerformanceSchema, PLACED);
+    ask_privileged::<_, Count>(
+        conn,
+        Privilege::Process,
+        "SELECT COUNT(*) AS count FROM information_schema.INNODB_TRX",
+    )?;
+    match instrumented(conn) {
+        Ok(()) => return ask_privileged(conn, Privilege::PerformanceSchema, PLACED),
+        Err(error @ OperatorError::Database(_)) => return Err(error),
+        Err(_) => {}
     }
+    by_the_plugin(conn)
+}
+
+fn by_the_plugin<C: MysqlSession>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
+    const UNKNOWN_COLUMN: i32 = 1054;
+    const UNKNOWN_TABLE: i32 = 1109;
+
     // Only some versions have the time. (The manual mentions it for none.)
-    let held_ms = match plugin_columns(conn, "%")? {
-        0 => {
-            return Err(OperatorError::NotListed {
-                reason: "its plugin `metadata_lock_info` is not installed",
-                remedy: "INSTALL SONAME 'metadata_lock_info'",
-            });
-        }
-        _ if plugin_columns(conn, "LOCK_TIME_MS")? > 0 => "CAST(l.LOCK_TIME_MS AS SIGNED)",
-        _ => "NULL",
+    let with_time = ask(conn, &plugin_query("CAST(l.LOCK_TIME_MS AS SIGNED)"));
+    let answer = match with_time {
+        Err(Unanswered { number: Some(UNKNOWN_COLUMN), .. }) => ask(conn, &plugin_query("NULL")),
+        answer => answer,
     };
-    let query = format!(
+    answer.map_err(|Unanswered { number, error }| match number {
+        Some(UNKNOWN_TABLE) => OperatorError::NotListed {
+            reason: "its plugin `metadata_lock_info` is not installed",
+            remedy: "INSTALL SONAME 'metadata_lock_info'",
+        },
+        number => privilege::explain_number(conn, Privilege::Process, number, error),
+    })
+}
+
+/// `held_ms` is what tells for how long a lock has been held.
+fn plugin_query(held_ms: &str) -> String {
+    format!(
         "SELECT l.TABLE_SCHEMA AS name, TRUE AS holds, {held_ms} AS held_ms, l.THREAD_ID AS connection_id,
                 p.USER AS user, p.HOST AS host, p.DB AS db, LEFT(p.INFO, 1024) AS info, p.TIME AS time, 0 AS waited
          FROM information_schema.METADATA_LOCK_INFO l LEFT JOIN information_schema.PROCESSLIST p ON p.ID = l.THREAD_ID
@@ -94,64 +116,53 @@ fn on_mariadb<C: MysqlSession>(conn: &mut C) -> Result<Vec<Party>, OperatorError
          SELECT NULL, FALSE, NULL, ID, USER, HOST, DB, LEFT(INFO, 1024), TIME, TIME_MS
          FROM information_schema.PROCESSLIST WHERE STATE = 'User lock'
          ORDER BY waited DESC"
-    );
-    ask(conn, Privilege::Process, &query)
+    )
 }
 
 #[derive(QueryableByName)]
 struct Count {
     #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
-/// How many columns like this the plugin's table has.
-fn plugin_columns<C: MysqlSession>(conn: &mut C, like: &str) -> QueryResult<i64> {
-    const QUERY: &str = "
-        SELECT COUNT(*) AS count FROM information_schema.COLUMNS
-        WHERE TABLE_SCHEMA = 'information_schema' AND TABLE_NAME = 'METADATA_LOCK_INFO' AND COLUMN_NAME LIKE ?";
-    sql_query(QUERY).bind::<Text, _>(like).get_result::<Count>(conn).map(|found| found.count)
+    #[diesel(column_name = count)]
+    _count: i64,
 }
 
 #[derive(QueryableByName)]
-struct Instrumentation {
+struct Switch {
+    #[diesel(sql_type = Text)]
+    name: String,
     #[diesel(sql_type = Bool)]
-    built_in: bool,
-    #[diesel(sql_type = Bool)]
-    consumer: bool,
-    #[diesel(sql_type = Bool)]
-    instrument: bool,
+    is_on: bool,
 }
 
 /// Whether the Performance Schema lists named locks.
 fn instrumented<C: MysqlSession>(conn: &mut C) -> Result<(), OperatorError> {
     const QUERY: &str = "
-        SELECT @@performance_schema = 1 AS built_in,
-               EXISTS (SELECT 1 FROM performance_schema.setup_consumers
-                       WHERE NAME = 'global_instrumentation' AND ENABLED = 'YES') AS consumer,
-               EXISTS (SELECT 1 FROM performance_schema.setup_instruments
-                       WHERE NAME = 'wait/lock/metadata/sql/mdl' AND ENABLED = 'YES') AS instrument";
+        SELECT 'performance_schema' AS name, @@performance_schema = 1 AS is_on
+        UNION ALL
+        SELECT NAME, ENABLED = 'YES' FROM performance_schema.setup_consumers WHERE NAME = 'global_instrumentation'
+        UNION ALL
+        SELECT NAME, ENABLED = 'YES' FROM performance_schema.setup_instruments WHERE NAME = 'wait/lock/metadata/sql/mdl'";
 
-    let found = ask::<_, Instrumentation>(conn, Privilege::PerformanceSchema, QUERY)?;
-    let (reason, remedy) = match found.first() {
-        Some(Instrumentation { built_in: false, .. }) | None => {
-            ("its Performance Schema is off", "put `performance_schema = ON` into its configuration and start it again")
-        }
-        Some(Instrumentation { consumer: false, .. }) => (
+    let switches: Vec<Switch> = ask_privileged(conn, Privilege::PerformanceSchema, QUERY)?;
+    // Without the Performance Schema, its tables are empty.
+    let off = |name: &str| {
+        let switch = switches.iter().find(|switch| switch.name == name);
+        switch.map(|switch| !switch.is_on).ok_or(Error::NotFound)
+    };
+    let (reason, remedy) = if off("performance_schema")? {
+        ("its Performance Schema is off", "put `performance_schema = ON` into its configuration and start it again")
+    } else if off("global_instrumentation")? {
+        (
             "the consumer `global_instrumentation` is off",
             "UPDATE performance_schema.setup_consumers SET ENABLED = 'YES' WHERE NAME = 'global_instrumentation'",
-        ),
-        Some(Instrumentation { instrument: false, .. }) => (
+        )
+    } else if off("wait/lock/metadata/sql/mdl")? {
+        (
             "the instrument `wait/lock/metadata/sql/mdl` is off",
             "UPDATE performance_schema.setup_instruments SET ENABLED = 'YES' WHERE NAME = 'wait/lock/metadata/sql/mdl'",
-        ),
-        Some(_) => return Ok(()),
+        )
+    } else {
+        return Ok(());
     };
     Err(OperatorError::NotListed { reason, remedy })
-}
-
-fn ask<C: MysqlSession, R>(conn: &mut C, privilege: Privilege, query: &str) -> Result<Vec<R>, OperatorError>
-where
-    R: deserialize::QueryableByName<Mysql> + 'static,
-{
-    sql_query(query).load(conn).map_err(|error| privilege::explain(conn, privilege, error))
 }

@@ -3,7 +3,10 @@
 use diesel::{RunQueryDsl, dsl::sql, result::Error, select, sql_types::Text};
 
 use super::failure;
-use crate::{driver::MysqlSession, operator_error::OperatorError};
+use crate::{
+    driver::{MysqlSession, retry::retry},
+    operator_error::OperatorError,
+};
 
 /// What an operator needs.
 #[derive(Debug, Clone, Copy)]
@@ -15,11 +18,22 @@ pub(crate) enum Privilege {
     Kill,
 }
 
-/// Right after a statement failed that needs this privilege: is it for want of it?
+/// Right after a statement failed that needs this privilege: did it fail for lack of it?
 pub(crate) fn explain<C: MysqlSession>(conn: &mut C, privilege: Privilege, error: Error) -> OperatorError {
+    let number = failure::error_number(conn);
+    explain_number(conn, privilege, number, error)
+}
+
+/// The same of a statement whose error number is known.
+pub(crate) fn explain_number<C: MysqlSession>(
+    conn: &mut C,
+    privilege: Privilege,
+    number: Option<i32>,
+    error: Error,
+) -> OperatorError {
     // No SELECT on a table, not the owner of a thread, no access to what needs a privilege.
-    let Some(1142 | 1095 | 1227) = failure::error_number(conn) else { return error.into() };
-    match account(conn) {
+    let Some(1142 | 1095 | 1227) = number else { return error.into() };
+    match retry(conn, account) {
         Ok((version, account)) => {
             let (what, right) = privilege.in_words(version.contains("MariaDB"));
             OperatorError::Denied { what, grant: format!("GRANT {right} TO {account}"), source: error }

@@ -1,10 +1,16 @@
 //! Several servers that are one to their users, but not to a named lock.
 
 use diesel::{MysqlConnection, connection::SimpleConnection};
-use diesel_named_lock::{Severity, Topic, server_report};
-use test_server::{Server, free_port, galera_library};
+use diesel_named_lock::{NamedLockError, NamedLockExt, Severity, Topic, server_report};
+use test_server::Server;
 
-use crate::{report::*, stage::*, world::*};
+use crate::{
+    galera,
+    group::{Mode, start_group},
+    report::*,
+    stage::*,
+    world::*,
+};
 
 fn port_of(server: &Server) -> String {
     let url = url::Url::parse(server.tcp_url()).unwrap();
@@ -12,8 +18,7 @@ fn port_of(server: &Server) -> String {
 }
 
 /// The classic: one server that is written to, and one that follows.
-#[test]
-fn a_replica_is_a_danger_and_grants_the_lock_that_is_held_on_the_primary() {
+fn primary_and_replica() -> [Server; 2] {
     let primary = start(&["--server-id=1", "--log-bin=bin"]);
     let replica = start(&["--server-id=2", "--relay-log=relay", "--read-only=ON"]);
     let (mut on_primary, mut on_replica) = (connect_to(&primary), connect_to(&replica));
@@ -30,7 +35,19 @@ fn a_replica_is_a_danger_and_grants_the_lock_that_is_held_on_the_primary() {
         })
         .unwrap();
     assert_follows(&mut on_primary, &mut on_replica);
+    [primary, replica]
+}
 
+fn promote(replica: &Server) {
+    let word = if is_mysql() { "REPLICA" } else { "SLAVE" };
+    let promote = format!("STOP {word}; RESET {word} ALL; SET GLOBAL read_only = OFF");
+    connect_to(replica).batch_execute(&promote).unwrap();
+}
+
+#[test]
+fn a_replica_is_a_danger_and_grants_the_lock_that_is_held_on_the_primary() {
+    let servers = primary_and_replica();
+    let [mut on_primary, mut on_replica] = servers.each_ref().map(connect_to);
     let report = server_report(&mut on_replica).unwrap();
     assert_found(&report, Topic::Replica, Severity::Danger, "127.0.0.1");
     assert_found(&report, Topic::ReadOnly, Severity::Danger, "`read_only`");
@@ -38,12 +55,30 @@ fn a_replica_is_a_danger_and_grants_the_lock_that_is_held_on_the_primary() {
     assert_both_grant(&mut on_primary, &mut on_replica);
 }
 
+/// Documented in `docs/deployments.md`.
+#[test]
+fn a_promotion_frees_no_lock_and_a_section_on_a_demoted_primary_that_lives_on_ends_ok() {
+    let [primary, replica] = primary_and_replica();
+    let (mut on_replica, taken_before) = (connect_to(&replica), fresh("taken_before"));
+    assert_eq!(get_lock(&mut on_replica, &taken_before, 0), Some(1));
+
+    let name = fresh("demoted");
+    let outcome = connect_to(&primary).with_named_lock(&name, SOON, |_| {
+        connect_to(&primary).batch_execute("SET GLOBAL read_only = ON").unwrap();
+        promote(&replica);
+        assert_eq!(get_lock(&mut connect_to(&replica), &name, 0), Some(1), "the new primary grants it, too");
+        Ok::<_, NamedLockError>(())
+    });
+    outcome.expect("nobody told the session");
+    assert_eq!(release_lock(&mut on_replica, &taken_before), Some(1), "it was still held");
+}
+
 /// Galera on MariaDB, Group Replication on MySQL.
 #[test]
 fn a_node_of_a_multi_writer_cluster_is_a_danger() {
     let (node, topic) = match is_mysql() {
-        true => (bootstrapped(group_member(1, &[free_port().unwrap()])), Topic::GroupReplication),
-        false => (galera_node(), Topic::Galera),
+        true => (start_group(Mode::MultiPrimary, 1).remove(0), Topic::GroupReplication),
+        false => (galera::first_node(), Topic::Galera),
     };
     let mut conn = connect_to(&node);
     let report = server_report(&mut conn).unwrap();
@@ -58,81 +93,16 @@ fn a_node_of_a_multi_writer_cluster_is_a_danger() {
     conn.batch_execute("CREATE TABLE test.written (n INT PRIMARY KEY)").expect("a node that can be written to");
 }
 
-fn galera_node() -> Server {
-    let library = galera_library().unwrap_or_else(|error| panic!("{error}"));
-    let port = free_port().unwrap();
-    start(&[
-        "--wsrep-on=ON",
-        &format!("--wsrep-provider={}", library.display()),
-        "--wsrep-cluster-address=gcomm://",
-        "--wsrep-node-address=127.0.0.1",
-        &format!("--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{port};ist.recv_bind=127.0.0.1"),
-        "--binlog-format=ROW",
-        "--innodb-autoinc-lock-mode=2",
-    ])
-}
-
-/// The first of `ports` is that of the new member, at which the others find it.
-fn group_member(number: usize, ports: &[u16]) -> Server {
-    let seeds: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-    let server = start(&[
-        &format!("--server-id={number}"),
-        "--log-bin=bin",
-        "--gtid-mode=ON",
-        "--enforce-gtid-consistency=ON",
-        "--report-host=127.0.0.1",
-        "--plugin-load-add=group_replication.so",
-        "--group-replication-group-name=11111111-2222-3333-4444-555555555555",
-        "--group-replication-start-on-boot=OFF",
-        "--group-replication-single-primary-mode=OFF",
-        "--group-replication-recovery-get-public-key=ON",
-        &format!("--group-replication-local-address={}", seeds[0]),
-        &format!("--group-replication-group-seeds={}", seeds.join(",")),
-    ]);
-    // Its own beginnings are not the group's.
-    connect_to(&server).batch_execute("RESET BINARY LOGS AND GTIDS").unwrap();
-    server
-}
-
-fn bootstrapped(member: Server) -> Server {
-    let bootstrap = "SET GLOBAL group_replication_bootstrap_group = ON; START GROUP_REPLICATION; \
-                     SET GLOBAL group_replication_bootstrap_group = OFF";
-    connect_to(&member).batch_execute(bootstrap).unwrap();
-    member
-}
-
-#[test]
-fn two_members_of_a_group_both_grant_the_same_lock() {
-    if !is_mysql() {
-        return;
-    }
-    let ports = [free_port().unwrap(), free_port().unwrap()];
-    let first = bootstrapped(group_member(1, &ports));
-    let second = group_member(2, &[ports[1], ports[0]]);
-    let (mut on_first, mut on_second) = (connect_to(&first), connect_to(&second));
-    on_second
-        .batch_execute(
-            "CHANGE REPLICATION SOURCE TO SOURCE_USER = 'root' FOR CHANNEL 'group_replication_recovery'; \
-             START GROUP_REPLICATION",
-        )
-        .unwrap();
-    assert_follows(&mut on_first, &mut on_second);
-    for conn in [&mut on_first, &mut on_second] {
-        assert_found(&server_report(conn).unwrap(), Topic::GroupReplication, Severity::Danger, "members: 2");
-    }
-    assert_both_grant(&mut on_first, &mut on_second);
-}
-
 /// What is written on the one server arrives at the other.
 #[track_caller]
-fn assert_follows(one: &mut MysqlConnection, other: &mut MysqlConnection) {
+pub fn assert_follows(one: &mut MysqlConnection, other: &mut MysqlConnection) {
     one.batch_execute("CREATE TABLE test.arrives (n INT PRIMARY KEY)").unwrap();
     let count = "SELECT COUNT(*) AS number FROM information_schema.TABLES WHERE TABLE_NAME = 'arrives'";
     wait_until("the second server to follow the first", || number(other, count) == Some(1));
 }
 
 #[track_caller]
-fn assert_both_grant(one: &mut MysqlConnection, other: &mut MysqlConnection) {
+pub fn assert_both_grant(one: &mut MysqlConnection, other: &mut MysqlConnection) {
     let name = fresh("both");
     assert_eq!([get_lock(one, &name, 0), get_lock(other, &name, 0)], [Some(1), Some(1)]);
 }

@@ -4,10 +4,16 @@
 
 mod breaking;
 mod clusters;
+mod galera;
+mod group;
+mod haproxy;
+mod killed;
 mod listing;
 mod privileges;
+mod proxies;
 mod proxy;
 mod report;
+mod router;
 mod stage;
 mod switched_off;
 mod top;

@@ -1,7 +1,11 @@
 //! What is said about a server on its own.
 
-use diesel::connection::SimpleConnection;
-use diesel_named_lock::{Finding, Product, ServerReport, Severity, Topic, server_report};
+use std::thread;
+
+use diesel::{connection::SimpleConnection, r2d2::Pool};
+use diesel_named_lock::{
+    Finding, NamedLockError, NamedLockPool, Product, ServerReport, Severity, Topic, server_report,
+};
 
 use crate::{stage::*, world::*};
 
@@ -46,6 +50,45 @@ fn timeouts_that_are_too_short_for_long_sections_are_told() {
             "30s inside a transaction",
         );
     }
+}
+
+/// `SHOW VARIABLES` is of the session; new sessions have the global value.
+#[test]
+fn autocommit_that_is_off_is_told() {
+    let server = start(&[]);
+    let mut before = connect_to(&server);
+    before.batch_execute("SET GLOBAL autocommit = OFF").unwrap();
+    assert_found(&server_report(&mut before).unwrap(), Topic::Autocommit, Severity::Warning, "new sessions");
+    let mut after = connect_to(&server);
+    assert_found(&server_report(&mut after).unwrap(), Topic::Autocommit, Severity::Danger, "this session");
+    after.batch_execute("SET GLOBAL autocommit = ON; SET SESSION autocommit = ON").unwrap();
+    assert_eq!(found(&server_report(&mut after).unwrap(), Topic::Autocommit), Vec::<&Finding>::new());
+}
+
+#[test]
+fn a_pool_of_few_threads_is_told_and_is_enough_for_threads_that_wait_in_a_named_lock_pool() {
+    if is_mysql() {
+        return; // There it is a plugin, for a server that Oracle sells.
+    }
+    let options = ["--thread-handling=pool-of-threads", "--thread-pool-max-threads=4"];
+    let server = start(&options);
+    let report = server_report(&mut connect_to(&server)).unwrap();
+    assert_found(&report, Topic::ThreadPool, Severity::Warning, "4 threads");
+    let report = server_report(&mut connect_to(&start(&options[..1]))).unwrap();
+    assert_found(&report, Topic::ThreadPool, Severity::Info, "65536 threads");
+
+    let connections = Pool::builder().max_size(8).build(Manager::new(server.url())).unwrap();
+    let locks = NamedLockPool::new(connections);
+    let section = || {
+        locks.with_named_lock("few-threads", SOON, |conn| {
+            number(conn, "SELECT SLEEP(0.02) AS number");
+            Ok::<_, NamedLockError>(())
+        })
+    };
+    thread::scope(|scope| {
+        let sections: Vec<_> = (0..8).map(|_| scope.spawn(section)).collect();
+        sections.into_iter().for_each(|section| section.join().unwrap().expect("the lock"));
+    });
 }
 
 #[test]

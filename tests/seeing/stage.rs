@@ -1,6 +1,7 @@
 //! Servers that list their locks, accounts with few rights, and sessions that wait.
 
 use std::{
+    net::TcpListener,
     sync::{Arc, Mutex, OnceLock},
     thread::JoinHandle,
 };
@@ -8,6 +9,7 @@ use std::{
 use diesel::{MysqlConnection, connection::SimpleConnection, prelude::*};
 use diesel_named_lock::{LockName, LockState, NamedLockError, NamedLockExt, NamedLocks, named_locks};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rustix::process::{Pid, Signal, kill_process};
 use test_server::{Product, Server};
 
 use crate::world::*;
@@ -33,6 +35,28 @@ pub fn start(options: &[&str]) -> Server {
 
 pub fn connect_to(server: &Server) -> MysqlConnection {
     MysqlConnection::establish(server.url()).expect("a connection")
+}
+
+/// To the server's process.
+pub fn signal(server: &Server, signal: Signal) {
+    let pid = server.pid().and_then(|pid| Pid::from_raw(pid as i32)).expect("a private server");
+    kill_process(pid, signal).expect("a process");
+}
+
+/// Stops the server's process where it is: it answers nobody, and its connections stay open.
+pub fn stop(server: &Server) {
+    signal(server, Signal::STOP);
+}
+
+/// A loopback port for what connects rather late: below those that the system gives to connections that leave.
+pub fn low_port() -> u16 {
+    static TAKEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+    let mut taken = TAKEN.lock().unwrap();
+    let port = std::iter::repeat_with(|| fastrand::u16(20_000..32_000))
+        .find(|port| !taken.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port");
+    taken.push(port);
+    port
 }
 
 /// A connection of a new account of the shared server, whose name and rights are these.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     operator::report::{Finding, Product, ServerReport, Severity, Topic},
     operator_error::OperatorError,
-    statement::facts::Facts,
+    statement::facts::{Facts, Variables},
 };
 
 /// A section may well compute for as long as this without touching its connection.
@@ -16,9 +16,12 @@ pub(crate) fn report(facts: Facts) -> ServerReport {
         relative,
         several_locks,
         galera,
+        outside_of_galeras_majority,
         group_replication,
         replica,
         read_only,
+        autocommit,
+        thread_pool,
         idle_timeouts,
         statement_limits,
         proxy,
@@ -116,6 +119,22 @@ fn galera(facts: &Facts) -> Vec<Finding> {
     )]
 }
 
+fn outside_of_galeras_majority(facts: &Facts) -> Vec<Finding> {
+    let Some(status) = facts.status.get("WSREP_CLUSTER_STATUS") else { return Vec::new() };
+    if !facts.is_on("WSREP_ON") || status == "Primary" {
+        return Vec::new();
+    }
+    vec![finding(
+        Topic::Galera,
+        Severity::Danger,
+        format!(
+            "This node is outside of its cluster's majority (`wsrep_cluster_status` is `{status}`). It grants named locks, but \
+             refuses to write, to roll back and to kill a session (error 1047)."
+        ),
+        "Take locks on a node of the majority. To kill a session here, `SET SESSION wsrep_dirty_reads = ON` first.",
+    )]
+}
+
 fn group_replication(facts: &Facts) -> Vec<Finding> {
     let members = match &facts.members {
         Ok(members) => members,
@@ -123,7 +142,30 @@ fn group_replication(facts: &Facts) -> Vec<Finding> {
     };
     let Some(own) = members.iter().find(|member| member.asked) else { return Vec::new() };
     let count = members.len();
+    let unreachable = members.iter().filter(|member| member.state == "UNREACHABLE").count();
     let of = |severity, meaning, advice: &str| vec![finding(Topic::GroupReplication, severity, meaning, advice)];
+    if ["OFFLINE", "ERROR"].contains(&own.state.as_str()) {
+        let writable =
+            if facts.is_on("SUPER_READ_ONLY") { "" } else { " It accepts writes that the group does not know." };
+        return of(
+            Severity::Danger,
+            format!(
+                "This server has left its Group Replication group ({}). Its named locks are not those of the group.{writable}",
+                own.state
+            ),
+            "Take locks on the group's primary.",
+        );
+    }
+    if unreachable * 2 >= count {
+        return of(
+            Severity::Danger,
+            format!(
+                "This member of a Group Replication group has lost its majority ({unreachable} of {count} members are \
+                 unreachable). It grants named locks, but can't commit; the others may have another primary."
+            ),
+            "Take locks on the primary of the members that have a majority.",
+        );
+    }
     match (facts.is_on("GROUP_REPLICATION_SINGLE_PRIMARY_MODE"), own.role.as_str()) {
         (false, _) => of(
             Severity::Danger,
@@ -136,7 +178,8 @@ fn group_replication(facts: &Facts) -> Vec<Finding> {
         (true, "PRIMARY") => of(
             Severity::Info,
             format!(
-                "This is the primary of a Group Replication group (members: {count}). Its named locks are gone after a failover."
+                "This is the primary of a Group Replication group (members: {count}). The next primary does not know its named \
+                 locks."
             ),
             "A section that was running then may overlap with one on the new primary: fence what must not be done twice.",
         ),
@@ -178,6 +221,44 @@ fn read_only(facts: &Facts) -> Vec<Finding> {
             variable.to_lowercase()
         ),
         "Take locks on the server that is written to.",
+    )]
+}
+
+fn autocommit(facts: &Facts) -> Vec<Finding> {
+    let is_off =
+        |variables: &Variables| variables.get("AUTOCOMMIT").is_some_and(|value| value == "OFF" || value == "0");
+    let (severity, whose) = match (is_off(&facts.variables), is_off(&facts.global_variables)) {
+        (true, _) => (Severity::Danger, "this session"),
+        (false, true) => (Severity::Warning, "new sessions"),
+        (false, false) => return Vec::new(),
+    };
+    vec![finding(
+        Topic::Autocommit,
+        severity,
+        format!(
+            "In {whose}, a statement outside of a transaction commits nothing (`autocommit` is off): what a section writes so is \
+             rolled back, or committed after its lock is released."
+        ),
+        "`SET GLOBAL autocommit = ON`, and in each session that is open; or write in a transaction (`conn.transaction`).",
+    )]
+}
+
+fn thread_pool(facts: &Facts) -> Vec<Finding> {
+    if facts.variables.get("THREAD_HANDLING").is_none_or(|handling| handling != "pool-of-threads") {
+        return Vec::new();
+    }
+    let number =
+        |variable: &str| facts.variables.get(variable).and_then(|value| value.parse().ok()).unwrap_or(u64::MAX);
+    let (threads, connections) = (number("THREAD_POOL_MAX_THREADS"), number("MAX_CONNECTIONS"));
+    let severity = if threads < connections { Severity::Warning } else { Severity::Info };
+    vec![finding(
+        Topic::ThreadPool,
+        severity,
+        format!(
+            "The server runs sessions on a pool of {threads} threads at most (`thread_handling`). Each session that waits for a \
+             lock occupies one; if all of them wait, the holder gets none, and releases its lock only after they time out."
+        ),
+        "Let threads of a process wait in a `NamedLockPool`, and keep `thread_pool_max_threads` above the number of waiters.",
     )]
 }
 
@@ -228,6 +309,14 @@ fn proxy(facts: &Facts) -> Vec<Finding> {
             "One connection talks to several sessions of the server: a proxy in between hands them out by the statement. The \
              lock may be taken in one and the work done in another.",
             "Connect to the server itself, or make the proxy keep a session for each client (ProxySQL: `multiplex`).",
+        );
+    }
+    if facts.by_router {
+        return of(
+            Severity::Warning,
+            "MySQL Router is in between. It may lead the next connection to another server, and it cuts the connection when \
+             a prepared statement fails after its columns were told, as `GET_LOCK` with a fraction of a second does.",
+            "Use timeouts of whole seconds; see `docs/deployments.md`. Safest is a connection to the server itself.",
         );
     }
     let told = [Some(&facts.version), facts.variables.get("VERSION_COMMENT")].into_iter().flatten();

@@ -7,11 +7,22 @@ use crate::statement::facts::Member;
 fn facts(version: &str, variables: &[(&str, &str)]) -> Facts {
     Facts {
         version: version.into(),
-        variables: variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        variables: of(variables),
+        global_variables: Variables::new(),
+        status: Variables::new(),
         sources: Ok(Vec::new()),
         members: Ok(Vec::new()),
         connection_ids: vec![7; 3],
+        by_router: false,
     }
+}
+
+fn of(variables: &[(&str, &str)]) -> Variables {
+    variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+}
+
+fn member(role: &str, state: &str, asked: bool) -> Member {
+    Member { role: role.into(), state: state.into(), asked }
 }
 
 #[track_caller]
@@ -69,9 +80,8 @@ fn an_aurora_reader_is_a_danger() {
 
 #[test]
 fn in_a_group_with_one_primary_only_the_primary_is_sound() {
-    let member = |role: &str, asked| Member { role: role.into(), asked };
     let of = |own, other| Facts {
-        members: Ok(vec![member(other, false), member(own, true)]),
+        members: Ok(vec![member(other, "ONLINE", false), member(own, "ONLINE", true)]),
         ..facts("8.4.3", &[("GROUP_REPLICATION_SINGLE_PRIMARY_MODE", "ON")])
     };
     assert_found(of("PRIMARY", "SECONDARY"), Topic::GroupReplication, Severity::Info);
@@ -79,8 +89,20 @@ fn in_a_group_with_one_primary_only_the_primary_is_sound() {
 }
 
 #[test]
+fn a_member_in_error_is_a_danger_whether_it_accepts_writes_or_not() {
+    for (super_read_only, says_writes) in [("ON", false), ("OFF", true)] {
+        let name = "GROUP_REPLICATION_SINGLE_PRIMARY_MODE";
+        let variables = of(&[(name, "ON"), ("SUPER_READ_ONLY", super_read_only)]);
+        let member = Facts { variables, members: Ok(vec![member("", "ERROR", true)]), ..facts("8.4.3", &[]) };
+        let report = report(member).to_string();
+        assert!(report.contains("has left its Group Replication group (ERROR)"), "{report}");
+        assert_eq!(report.contains("accepts writes"), says_writes, "{report}");
+    }
+}
+
+#[test]
 fn a_group_of_others_is_none_of_its_business() {
-    let left = Facts { members: Ok(vec![Member { role: "PRIMARY".into(), asked: false }]), ..facts("8.4.3", &[]) };
+    let left = Facts { members: Ok(vec![member("PRIMARY", "ONLINE", false)]), ..facts("8.4.3", &[]) };
     assert!(report(left).findings.iter().all(|found| found.topic != Topic::GroupReplication));
 }
 
