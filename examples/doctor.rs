@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use diesel::{Connection, MysqlConnection, QueryResult};
-use diesel_named_lock::{NamedLocks, Severity, named_locks, server_report};
+use diesel_named_lock::operator::{NamedLocks, Severity, named_locks, server_report};
 use test_server::Server;
 
 fn main() -> ExitCode {
@@ -34,7 +34,7 @@ fn examine(conn: &mut MysqlConnection) -> QueryResult<Severity> {
         Ok(seen) => print(&seen),
         Err(error) => println!("{error}"),
     }
-    Ok(report.worst())
+    Ok(report.max_severity())
 }
 
 fn print(seen: &NamedLocks) {
@@ -46,5 +46,5 @@ fn print(seen: &NamedLocks) {
         }
         lock.waiters.iter().for_each(|waiter| println!("      waiting: {waiter}"));
     }
-    seen.unplaced.iter().for_each(|waiter| println!("  waiting for one of them: {waiter}"));
+    seen.unassigned_waiters.iter().for_each(|waiter| println!("  waiting for one of them: {waiter}"));
 }

@@ -3,7 +3,8 @@
 use std::{convert::Infallible, time::Duration};
 
 use crate::{
-    holder::Holder,
+    holder::SessionInfo,
+    idle_limit::InvalidIdleLimit,
     name::{InvalidName, LockName},
 };
 
@@ -13,7 +14,7 @@ type Diesel = diesel::result::Error;
 ///
 /// | the work has… | variants |
 /// |---|---|
-/// | **not run** | [`InvalidName`](Self::InvalidName), [`OpenTransaction`](Self::OpenTransaction), [`AlreadyHeld`](Self::AlreadyHeld), [`Timeout`](Self::Timeout), [`NoConnection`](Self::NoConnection), [`Deadlock`](Self::Deadlock), [`Interrupted`](Self::Interrupted), [`Broken`](Self::Broken), [`Refused`](Self::Refused), [`PseudoThreadId`](Self::PseudoThreadId) |
+/// | **not run** | [`InvalidName`](Self::InvalidName), [`InvalidIdleLimit`](Self::InvalidIdleLimit), [`OpenTransaction`](Self::OpenTransaction), [`AlreadyHeld`](Self::AlreadyHeld), [`Timeout`](Self::Timeout), [`NoConnection`](Self::NoConnection), [`Deadlock`](Self::Deadlock), [`Interrupted`](Self::Interrupted), [`Broken`](Self::Broken), [`Refused`](Self::Refused), [`PseudoThreadId`](Self::PseudoThreadId) |
 /// | **run**, but was not shown to be alone to the end | [`Lost`](Self::Lost), [`ConnectionSwapped`](Self::ConnectionSwapped) |
 /// | **run**, and part of it was rolled back | [`TransactionLeftOpen`](Self::TransactionLeftOpen) |
 ///
@@ -37,6 +38,11 @@ pub enum NamedLockError {
     #[error(transparent)]
     InvalidName(#[from] InvalidName),
 
+    /// The section's [idle limit](crate::NamedLock::idle_limit) is shorter than a second or longer than 365 days. Found before any
+    /// I/O.
+    #[error(transparent)]
+    InvalidIdleLimit(#[from] InvalidIdleLimit),
+
     /// The lock was not free in time. The work has not run; nothing is held.
     ///
     /// The message shows the beginning of the statement that the holder runs, if this account may see it: think of that
@@ -53,17 +59,18 @@ pub enum NamedLockError {
         /// How long the section waited, for all of its locks.
         waited: Duration,
         /// How much of it behind other threads of this process; the rest is the server's. By a
-        /// [`NamedLockPool`](crate::NamedLockPool) only, else zero.
+        /// [`NamedLockPool`](crate::pool::NamedLockPool) only, else zero.
         in_queue: Duration,
-        /// How much of it for a connection of the pool. By a [`NamedLockPool`](crate::NamedLockPool) only, else zero.
+        /// How much of it for a connection of the pool. By a [`NamedLockPool`](crate::pool::NamedLockPool) only, else zero.
         in_checkout: Duration,
         /// Who held it right after, as far as the server tells; `None` if it was free again by then, or the server was not
         /// asked since the time was up before.
-        holder: Option<Box<Holder>>,
+        holder: Option<Box<SessionInfo>>,
     },
 
-    /// The pool of a [`NamedLockPool`](crate::NamedLockPool) gave no connection in time, so nobody asked for the lock. The work
+    /// The pool of a [`NamedLockPool`](crate::pool::NamedLockPool) gave no connection in time, so nobody asked for the lock. The work
     /// has not run; nothing is held.
+    #[cfg(feature = "blocking")]
     #[error(
         "no connection for a section on named lock `{name}` within {waited:.3?}{}: {source}; \
          the pool is too small, or its connections are held for too long",
@@ -98,7 +105,7 @@ pub enum NamedLockError {
     },
 
     /// This very session holds the lock already: an outer section, or a `GET_LOCK` by hand that was never released. Or, with
-    /// a [`NamedLockPool`](crate::NamedLockPool), this very thread.
+    /// a [`NamedLockPool`](crate::pool::NamedLockPool), this very thread.
     #[error("{}", already_held(.name, *.connection_id))]
     #[non_exhaustive]
     AlreadyHeld {
@@ -139,7 +146,7 @@ pub enum NamedLockError {
 
     /// Sessions wait for each other's named locks in a circle, and the server chose this one to give up. The work has
     /// not run; nothing of this section is held. Retry only after letting go of the outer section's lock. Or, with a
-    /// [`NamedLockPool`](crate::NamedLockPool), threads that queue wait for each other.
+    /// [`NamedLockPool`](crate::pool::NamedLockPool), threads that queue wait for each other.
     #[error("waiting for named lock `{name}` would be a deadlock: take locks together, with `NamedLock::all_of`")]
     #[non_exhaustive]
     Deadlock {
@@ -254,6 +261,25 @@ impl NamedLockError {
         matches!(self, Self::Timeout { .. })
     }
 
+    /// Whether the closure has run: the first question of a caller that thinks of a retry.
+    ///
+    /// `true` for [`Lost`](Self::Lost), [`ConnectionSwapped`](Self::ConnectionSwapped) and
+    /// [`TransactionLeftOpen`](Self::TransactionLeftOpen). Also for [`Database`](Self::Database), which is the closure's own, or
+    /// that of `BEGIN` or `COMMIT` around it.
+    ///
+    /// ```
+    /// use diesel_named_lock::NamedLockError;
+    ///
+    /// assert!(NamedLockError::from(diesel::result::Error::NotFound).work_ran());
+    /// ```
+    #[must_use]
+    pub fn work_ran(&self) -> bool {
+        matches!(
+            self,
+            Self::Lost { .. } | Self::ConnectionSwapped { .. } | Self::TransactionLeftOpen { .. } | Self::Database(_)
+        )
+    }
+
     /// Whether the work has not run and the same call may well succeed later: [`Timeout`](Self::Timeout),
     /// [`Interrupted`](Self::Interrupted), on another connection [`Broken`](Self::Broken), and, once the outer section
     /// has let go of its lock, [`Deadlock`](Self::Deadlock). So retry the outermost section, on a new checkout, after a
@@ -278,21 +304,20 @@ impl NamedLockError {
     /// ```
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Timeout { .. }
-                | Self::NoConnection { .. }
-                | Self::Deadlock { .. }
-                | Self::Interrupted { .. }
-                | Self::Broken { .. }
-        )
+        match self {
+            Self::Timeout { .. } | Self::Deadlock { .. } | Self::Interrupted { .. } | Self::Broken { .. } => true,
+            #[cfg(feature = "blocking")]
+            Self::NoConnection { .. } => true,
+            _ => false,
+        }
     }
 }
 
-fn held_by(holder: &Option<Box<Holder>>) -> String {
+fn held_by(holder: &Option<Box<SessionInfo>>) -> String {
     holder.as_ref().map_or_else(String::new, |holder| format!(", held by {holder}"))
 }
 
+#[cfg(feature = "blocking")]
 fn behind(in_queue: Duration) -> String {
     if in_queue.is_zero() { String::new() } else { format!(" ({in_queue:.3?} behind other threads of this process)") }
 }

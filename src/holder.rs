@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 /// The session that holds a lock, as the server described it at one moment: by now it may have let go. Those who wait are
-/// described in the same way, in [`NamedLocks`](crate::NamedLocks).
+/// described in the same way, in [`NamedLocks`](crate::operator::NamedLocks).
 ///
 /// The connection id is always there. The rest comes from the server's process list, which shows the sessions of other
 /// users only to accounts with the `PROCESS` privilege (MySQL manual, "Accessing the Process List"); without it, `None`.
@@ -19,7 +19,7 @@ use std::{fmt, time::Duration};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Holder {
+pub struct SessionInfo {
     /// The holder's connection id: what `KILL` takes.
     pub connection_id: u64,
     /// The account that it logged in with.
@@ -37,7 +37,7 @@ pub struct Holder {
 /// As much of a statement as an error message shows.
 const SHOWN_CHARS: usize = 80;
 
-impl fmt::Display for Holder {
+impl fmt::Display for SessionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "connection {}", self.connection_id)?;
         let Some(user) = &self.user else { return Ok(()) };
@@ -64,8 +64,8 @@ impl fmt::Display for Holder {
 mod tests {
     use super::*;
 
-    fn holder() -> Holder {
-        Holder {
+    fn holder() -> SessionInfo {
+        SessionInfo {
             connection_id: 42,
             user: Some("app".into()),
             host: Some("10.0.0.5:50112".into()),
@@ -82,13 +82,13 @@ mod tests {
 
     #[test]
     fn a_long_statement_is_cut_between_characters() {
-        let busy = Holder { statement: Some("é".repeat(200)), ..holder() };
+        let busy = SessionInfo { statement: Some("é".repeat(200)), ..holder() };
         assert!(busy.to_string().contains(&format!("running `{}…` for 12s", "é".repeat(80))), "{busy}");
     }
 
     #[test]
     fn a_holder_of_whom_the_server_tells_nothing_is_its_id() {
-        let unknown = Holder { user: None, host: None, database: None, state_for: None, ..holder() };
+        let unknown = SessionInfo { user: None, host: None, database: None, state_for: None, ..holder() };
         assert_eq!(unknown.to_string(), "connection 42");
     }
 }

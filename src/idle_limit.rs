@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-/// How long the server waits for a client of which it hears nothing, until it ends its session and frees its locks.
+/// A bound on how long the server waits for a silent client before it kills the session and frees its locks.
 ///
 /// A host that loses its power or its network does not close its connections. The server takes such a connection for one
 /// that is idle, and lets it keep its locks for its `wait_timeout`: 8 hours by default. This shortens the session's
 /// timeouts to the bound, where they are longer: `wait_timeout` between two statements, `net_read_timeout` and
 /// `net_write_timeout` in the middle of one (server manual, "Server System Variables").
 ///
-/// For one section, by [`NamedLock::abandon_after`](crate::NamedLock::abandon_after); or, as an r2d2 customizer, for every
+/// For one section, by [`NamedLock::idle_limit`](crate::NamedLock::idle_limit); or, as an r2d2 customizer, for every
 /// connection of a pool:
 ///
 /// ```no_run
 /// use std::time::Duration;
 ///
 /// use diesel::{MysqlConnection, r2d2::{ConnectionManager, Pool}};
-/// use diesel_named_lock::AbandonAfter;
+/// use diesel_named_lock::IdleLimit;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let bound = Duration::from_secs(180);
 /// let pool = Pool::builder()
-///     .connection_customizer(Box::new(AbandonAfter::new(bound)?))
+///     .connection_customizer(Box::new(IdleLimit::new(bound)?))
 ///     .idle_timeout(Some(bound / 3))
 ///     .build(ConnectionManager::<MysqlConnection>::new("mysql://app@127.0.0.1/shop"))?;
 /// # Ok(())
@@ -46,33 +46,33 @@ use std::time::Duration;
 ///   and keeps it for the bound.
 /// * A proxy that keeps its own connection to the server decides itself when to give that up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct AbandonAfter {
+pub struct IdleLimit {
     seconds: u64,
 }
 
-/// A time that can't be the bound of an [`AbandonAfter`].
+/// A duration that can't be an [`IdleLimit`].
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use diesel_named_lock::AbandonAfter;
-/// let error = AbandonAfter::new(Duration::from_millis(900)).unwrap_err();
-/// assert_eq!(error.to_string(), "a server can't abandon a session after 900ms: from 1 second to 365 days");
+/// # use diesel_named_lock::IdleLimit;
+/// let error = IdleLimit::new(Duration::from_millis(900)).unwrap_err();
+/// assert_eq!(error.to_string(), "invalid idle limit 900ms: must be from 1 second to 365 days");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a server can't abandon a session after {0:?}: from 1 second to 365 days")]
-pub struct InvalidBound(Duration);
+#[error("invalid idle limit {0:?}: must be from 1 second to 365 days")]
+pub struct InvalidIdleLimit(Duration);
 
-impl AbandonAfter {
-    /// The bound, from 1 second to 365 days. Servers count whole seconds: a part of one is left off, so that the session
-    /// does not live longer than was said.
+impl IdleLimit {
+    /// Creates a limit of 1 second to 365 days. Servers count whole seconds: a part of one is left off, so that the session does
+    /// not live longer than was said.
     ///
     /// # Errors
     ///
-    /// [`InvalidBound`] for anything shorter or longer.
-    pub fn new(bound: Duration) -> Result<Self, InvalidBound> {
+    /// Returns [`InvalidIdleLimit`] if `limit` is shorter or longer.
+    pub fn new(limit: Duration) -> Result<Self, InvalidIdleLimit> {
         const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-        let valid = Duration::from_secs(1) <= bound && bound <= LONGEST;
-        if valid { Ok(Self { seconds: bound.as_secs() }) } else { Err(InvalidBound(bound)) }
+        let valid = Duration::from_secs(1) <= limit && limit <= LONGEST;
+        if valid { Ok(Self { seconds: limit.as_secs() }) } else { Err(InvalidIdleLimit(limit)) }
     }
 
     pub(crate) fn seconds(self) -> u64 {

@@ -19,7 +19,13 @@
 //!
 //! ## Features of the package
 //!
-//! None is on by default.
+//! On by default:
+//!
+//! * `blocking`: sections on Diesel's blocking connections, also on those of `r2d2`. Without it, there are only names and
+//!   errors.
+//! * `job`, `fence`, `operator`: the modules of these names. Each brings `blocking`.
+//!
+//! Not on by default:
 //!
 //! * `migrations`: module `migration`, Diesel's migrations run by one process at a time, and `MIGRATIONS`, those that
 //!   make this crate's own tables. It brings `diesel_migrations`.
@@ -33,53 +39,52 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(feature = "blocking")]
 mod blocking;
 mod connection_id;
+#[cfg(feature = "blocking")]
 mod deadline;
 #[cfg(any(doc, doctest))]
 pub mod docs;
+#[cfg(feature = "blocking")]
 mod driver;
 mod error;
+#[cfg(feature = "fence")]
 pub mod fence;
 mod holder;
 mod idle_limit;
-mod job;
+#[cfg(feature = "job")]
+pub mod job;
+#[cfg(feature = "blocking")]
 mod lock;
+#[cfg(feature = "blocking")]
 mod log_target;
 #[cfg(feature = "migrations")]
 pub mod migration;
 mod name;
+#[cfg(feature = "blocking")]
 mod names;
-mod operator;
+#[cfg(feature = "operator")]
+pub mod operator;
+#[cfg(feature = "operator")]
 mod operator_error;
+#[cfg(any(feature = "fence", feature = "job"))]
 mod schema;
+#[cfg(feature = "blocking")]
 mod section;
+#[cfg(feature = "blocking")]
 mod statement;
 
-pub use blocking::{
-    clean_sessions::CleanSessions,
-    ext::NamedLockExt,
-    keep_alive::Watch,
-    pool::{
-        HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NamedLockPool, NamedLockPoolBuilder,
-        NopLockEventHandler, TimedOutEvent, WaitedEvent,
-    },
-};
+#[cfg(feature = "blocking")]
+pub use blocking::{ext::NamedLockExt, keep_alive::Watch, pool};
 pub use connection_id::ConnectionId;
-pub use driver::status::MysqlSession;
+#[cfg(feature = "blocking")]
+pub use driver::status::NamedLockConnection;
 pub use error::NamedLockError;
-pub use fence::{FenceExt, FencingToken};
-pub use holder::Holder;
-pub use idle_limit::{AbandonAfter, InvalidBound};
-pub use job::{JobError, JobOutcome, JobState, JobStatus, SingletonJob};
+pub use holder::SessionInfo;
+pub use idle_limit::{IdleLimit, InvalidIdleLimit};
+#[cfg(feature = "blocking")]
 pub use lock::NamedLock;
-#[cfg(feature = "migrations")]
-pub use migration::{MIGRATIONS, MigrationExt};
 pub use name::{InvalidName, LockName};
-pub use operator::{
-    break_lock::break_lock,
-    named_locks::{LockState, NamedLocks, named_locks},
-    report::{Finding, Product, ServerReport, Severity, Topic, server_report},
-};
-pub use operator_error::OperatorError;
-pub use section::outcome::Section;
+#[cfg(feature = "blocking")]
+pub use section::Section;

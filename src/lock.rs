@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    deadline::Timeout, error::NamedLockError, idle_limit::AbandonAfter, name::LockName, names::Names, section::Request,
+    deadline::Timeout, error::NamedLockError, idle_limit::IdleLimit, name::LockName, names::Names, section::Request,
 };
 
 /// A named lock, or several, with how to wait for them: described once, used by any thread on any connection.
@@ -33,7 +33,7 @@ pub struct NamedLock {
     names: Names,
     timeout: Timeout,
     reentrant: bool,
-    idle_limit: Option<AbandonAfter>,
+    idle_limit: Option<Duration>,
 }
 
 impl NamedLock {
@@ -54,12 +54,8 @@ impl NamedLock {
     /// # Errors
     ///
     /// [`NamedLockError::InvalidName`]; never for a [`LockName`].
-    pub fn new<N>(name: N) -> Result<Self, NamedLockError>
-    where
-        N: TryInto<LockName>,
-        NamedLockError: From<N::Error>,
-    {
-        Ok(Self::of(Names::One(name.try_into()?)))
+    pub fn new(name: impl TryInto<LockName, Error: Into<NamedLockError>>) -> Result<Self, NamedLockError> {
+        Ok(Self::of(Names::One(name.try_into().map_err(Into::into)?)))
     }
 
     /// Several locks at once, all of them or none.
@@ -84,12 +80,11 @@ impl NamedLock {
     ///
     /// [`NamedLockError::InvalidName`] where a name is not valid, there is none, or two differ only in letter case (one
     /// lock on MySQL, two on MariaDB).
-    pub fn all_of<N>(names: impl IntoIterator<Item = N>) -> Result<Self, NamedLockError>
-    where
-        N: TryInto<LockName>,
-        NamedLockError: From<N::Error>,
-    {
-        let names = names.into_iter().map(TryInto::try_into).collect::<Result<Vec<LockName>, _>>()?;
+    pub fn all_of(
+        names: impl IntoIterator<Item = impl TryInto<LockName, Error: Into<NamedLockError>>>,
+    ) -> Result<Self, NamedLockError> {
+        let names =
+            names.into_iter().map(TryInto::try_into).collect::<Result<Vec<LockName>, _>>().map_err(Into::into)?;
         Names::in_locking_order(names).map(Self::of)
     }
 
@@ -168,29 +163,35 @@ impl NamedLock {
         self
     }
 
-    /// Bounds how long this host, should it vanish, keeps the lock: for the section, the session's timeouts are shortened,
-    /// and restored after it. Where they can't be restored, the session is ended. [`AbandonAfter`] says what that bounds and
-    /// what not, and **what it asks of work that computes for long**.
+    /// Sets how long the server waits for this client during the section, before it gives the session and its locks up. Not set
+    /// by default.
     ///
-    /// Three round trips more, two before the acquire and one after the release. In a
-    /// [`NamedLockPool`](crate::NamedLockPool), such a section is not handed a lock and hands none on.
+    /// It bounds how long a host that vanished keeps its locks: see [`IdleLimit`], also for **what it asks of work that computes
+    /// for long**. The session's timeouts are shortened before the acquire and restored after the release. If they can't be
+    /// restored, the session is killed.
+    ///
+    /// From 1 second to 365 days, in whole seconds: a part of one is left off. Anything else is an error when the section is run,
+    /// before any I/O: [`NamedLockError::InvalidIdleLimit`].
+    ///
+    /// Three round trips more. In a [`NamedLockPool`](crate::pool::NamedLockPool), such a section is not handed a lock and hands
+    /// none on.
     ///
     /// ```no_run
     /// # use std::time::Duration;
     /// # use diesel::{MysqlConnection, prelude::*};
-    /// # use diesel_named_lock::{AbandonAfter, NamedLock, NamedLockExt};
+    /// # use diesel_named_lock::{NamedLock, NamedLockExt};
     /// # fn render_all() -> String { String::new() }
     /// # fn run(conn: &mut MysqlConnection) -> Result<(), Box<dyn std::error::Error>> {
-    /// let bound = Duration::from_secs(60);
-    /// NamedLock::new("site")?.abandon_after(AbandonAfter::new(bound)?).run(conn, |conn| {
-    ///     let site = conn.keep_alive_while(bound / 3, |_| render_all());
+    /// let limit = Duration::from_secs(60);
+    /// NamedLock::new("site")?.idle_limit(limit).run(conn, |conn| {
+    ///     let site = conn.keep_alive_while(limit / 3, |_| render_all());
     ///     // …
     ///     Ok(())
     /// })
     /// # }
     /// ```
-    pub fn abandon_after(mut self, bound: AbandonAfter) -> Self {
-        self.idle_limit = Some(bound);
+    pub fn idle_limit(mut self, limit: Duration) -> Self {
+        self.idle_limit = Some(limit);
         self
     }
 
@@ -212,9 +213,10 @@ impl NamedLock {
     }
 
     /// The timeout begins with it.
-    pub(crate) fn request(&self) -> Request {
-        let Self { timeout, reentrant, idle_limit, .. } = *self;
-        Request { deadline: timeout.start(), first_wait: timeout, reentrant, idle_limit }
+    pub(crate) fn request(&self) -> Result<Request, NamedLockError> {
+        let Self { timeout, reentrant, .. } = *self;
+        let idle_limit = self.idle_limit.map(IdleLimit::new).transpose()?;
+        Ok(Request { deadline: timeout.start(), first_wait: timeout, reentrant, idle_limit })
     }
 }
 
@@ -223,5 +225,8 @@ pub(crate) fn outcome<T, E>(
     section: crate::section::outcome::Section<Result<T, E>>,
     explain: impl FnOnce(NamedLockError) -> E,
 ) -> Result<T, E> {
-    section.into_result_or(explain)
+    match (section.value, section.error) {
+        (Ok(_), Some(error)) => Err(explain(error)),
+        (value, _) => value,
+    }
 }

@@ -77,7 +77,7 @@ pub enum InvalidName {
     NoNames,
     /// Two names for [`NamedLock::all_of`](crate::NamedLock::all_of) differ only in letter case.
     #[error("lock names `{0}` and `{1}` differ only in letter case: one lock on MySQL, two on MariaDB; rename one")]
-    SameButForCase(LockName, LockName),
+    DifferOnlyInCase(LockName, LockName),
 }
 
 impl LockName {
@@ -187,7 +187,7 @@ pub(crate) fn in_locking_order(mut names: Vec<LockName>) -> Result<Vec<LockName>
         return Err(InvalidName::NoNames);
     }
     match names.windows(2).find(|pair| folded(pair[0].as_str()) == folded(pair[1].as_str())) {
-        Some(pair) => Err(InvalidName::SameButForCase(pair[0].clone(), pair[1].clone())),
+        Some(pair) => Err(InvalidName::DifferOnlyInCase(pair[0].clone(), pair[1].clone())),
         None => Ok(names),
     }
 }

@@ -4,17 +4,17 @@ use crate::name::LockName;
 
 type Diesel = diesel::result::Error;
 
-/// Why [`named_locks`](crate::named_locks) or [`break_lock`](crate::break_lock) could not do what was asked, with the very
+/// Why [`named_locks`](crate::operator::named_locks) or [`break_lock`](crate::operator::break_lock) could not do what was asked, with the very
 /// statement that an administrator of the server has to run.
 ///
 /// ```no_run
 /// # use diesel::MysqlConnection;
-/// use diesel_named_lock::{OperatorError, named_locks};
+/// use diesel_named_lock::operator::{OperatorError, named_locks};
 ///
 /// # fn show(conn: &mut MysqlConnection) -> Result<(), OperatorError> {
 /// match named_locks(conn) {
 ///     Ok(seen) => println!("{} named locks are held", seen.locks.len()),
-///     Err(OperatorError::NotListed { remedy, .. }) => println!("first do this: {remedy}"),
+///     Err(OperatorError::ListUnavailable { remedy, .. }) => println!("first do this: {remedy}"),
 ///     Err(error) => return Err(error),
 /// }
 /// # Ok(())
@@ -27,7 +27,7 @@ pub enum OperatorError {
     /// switched off.
     #[error("this server does not list its named locks, because {reason}: {remedy}")]
     #[non_exhaustive]
-    NotListed {
+    ListUnavailable {
         /// What is missing or switched off.
         reason: &'static str,
         /// What switches it on: a statement, or a line of the server's configuration.

@@ -7,7 +7,7 @@ use diesel::{
     sql_types::{BigInt, Unsigned},
 };
 
-use crate::driver::{self, MysqlSession};
+use crate::driver::{self, NamedLockConnection};
 
 diesel::table! {
     named_lock_fences (name) {
@@ -42,7 +42,7 @@ define_sql_function! {
 /// Whether the current database has no such table. No, where that can't be asked.
 ///
 /// To be asked after a statement has failed: Diesel does not tell the error's number, and its text may be in any language.
-pub(crate) fn is_missing<C: MysqlSession>(conn: &mut C, table: &str) -> bool {
+pub(crate) fn is_missing<C: NamedLockConnection>(conn: &mut C, table: &str) -> bool {
     let of_this_name =
         tables::table.filter(tables::table_schema.nullable().eq(database())).filter(tables::table_name.eq(table));
     diesel::select(exists(of_this_name)).get_result(conn).inspect_err(|_| driver::forget_statements(conn)) == Ok(false)

@@ -54,7 +54,7 @@ fn run(options: &Options) -> Result<u8, Box<dyn Error>> {
         drop(waiting);
         command::run(&options.command, conn)
     })?;
-    Ok(match section.lost {
+    Ok(match section.error {
         None => section.value,
         Some(lost) => {
             eprintln!("flock: {lost} (it ended with status {})", section.value);

@@ -14,7 +14,7 @@ use std::{
 
 use diesel::{connection::SimpleConnection, migration::MigrationVersion, prelude::*};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use diesel_named_lock::MigrationExt;
+use diesel_named_lock::migration::MigrationExt;
 use test_server::Server;
 use url::Url;
 

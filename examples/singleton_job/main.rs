@@ -14,7 +14,7 @@ use std::{
 };
 
 use diesel::{MysqlConnection, connection::SimpleConnection, prelude::*};
-use diesel_named_lock::{JobError, JobOutcome, JobState, JobStatus, SingletonJob};
+use diesel_named_lock::job::{JobError, JobOutcome, JobState, JobStatus, SingletonJob};
 use humantime::format_rfc3339_micros as utc;
 use test_server::Server;
 use url::Url;

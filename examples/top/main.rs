@@ -6,7 +6,7 @@
 use std::{error::Error, time::Duration};
 
 use diesel::prelude::*;
-use diesel_named_lock::named_locks;
+use diesel_named_lock::operator::named_locks;
 use ratatui::{
     DefaultTerminal,
     crossterm::event::{self, Event, KeyCode, KeyModifiers},

@@ -1,6 +1,6 @@
 //! What is on the screen.
 
-use diesel_named_lock::{Holder, NamedLocks};
+use diesel_named_lock::{SessionInfo, operator::NamedLocks};
 use ratatui::{
     Frame,
     layout::Constraint,
@@ -16,18 +16,18 @@ pub fn draw(frame: &mut Frame<'_>, title: &str, seen: &NamedLocks) {
         let waiters = lock.waiters.iter().map(|waiter| row("", "waits", waiter));
         [holder.unwrap_or_else(nobody)].into_iter().chain(waiters)
     });
-    let unplaced = seen.unplaced.iter().map(|waiter| row("?", "waits", waiter));
-    let waiting = seen.unplaced.len() + seen.locks.iter().map(|lock| lock.waiters.len()).sum::<usize>();
+    let unassigned_waiters = seen.unassigned_waiters.iter().map(|waiter| row("?", "waits", waiter));
+    let waiting = seen.unassigned_waiters.len() + seen.locks.iter().map(|lock| lock.waiters.len()).sum::<usize>();
 
     let [does, conn, user, time] = [5, 8, 12, 5].map(Constraint::Length);
     let widths = [Constraint::Fill(2), does, conn, user, time, Constraint::Fill(3)];
     let header = Row::new(["LOCK", "", "CONN", "USER", "FOR", "STATEMENT"]).style(Style::new().reversed());
     let summary = format!(" {title}: {} held, {waiting} waiting ", seen.locks.len());
-    let table = Table::new(rows.chain(unplaced), widths).header(header);
+    let table = Table::new(rows.chain(unassigned_waiters), widths).header(header);
     frame.render_widget(table.block(Block::bordered().title(summary).title_bottom(" q quits ")), frame.area());
 }
 
-fn row(lock: &str, does: &'static str, session: &Holder) -> Row<'static> {
+fn row(lock: &str, does: &'static str, session: &SessionInfo) -> Row<'static> {
     let statement = session.statement.as_deref().unwrap_or("idle");
     Row::new([
         lock.to_owned(),

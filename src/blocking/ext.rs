@@ -9,7 +9,7 @@ use crate::{
     },
     driver::{
         blocking::{Blocking, ready},
-        status::MysqlSession,
+        status::NamedLockConnection,
     },
     error::NamedLockError,
     lock::NamedLock,
@@ -38,7 +38,7 @@ use crate::{
 ///     Ok(())
 /// }
 /// ```
-pub trait NamedLockExt: MysqlSession {
+pub trait NamedLockExt: NamedLockConnection {
     /// Runs `work` while this session holds the named lock; waits for it for at most `timeout`.
     ///
     /// `name` is a `&str`, `String`, [`LockName`] or `&LockName`. `timeout` is the same on both servers, also below a second;
@@ -64,10 +64,13 @@ pub trait NamedLockExt: MysqlSession {
     /// # Errors
     ///
     /// What `work` returns as `Err`; otherwise any [`NamedLockError`], by `E::from`.
-    fn with_named_lock<N, T, E, F>(&mut self, name: N, timeout: Duration, work: F) -> Result<T, E>
+    fn with_named_lock<T, E, F>(
+        &mut self,
+        name: impl TryInto<LockName, Error: Into<NamedLockError>>,
+        timeout: Duration,
+        work: F,
+    ) -> Result<T, E>
     where
-        N: TryInto<LockName>,
-        NamedLockError: From<N::Error>,
         E: From<NamedLockError>,
         F: FnOnce(&mut Self) -> Result<T, E>,
     {
@@ -92,16 +95,18 @@ pub trait NamedLockExt: MysqlSession {
     /// # Errors
     ///
     /// As for [`with_named_lock`](Self::with_named_lock), except [`NamedLockError::Timeout`].
-    fn try_with_named_lock<N, T, E, F>(&mut self, name: N, work: F) -> Result<Option<T>, E>
+    fn try_with_named_lock<T, E, F>(
+        &mut self,
+        name: impl TryInto<LockName, Error: Into<NamedLockError>>,
+        work: F,
+    ) -> Result<Option<T>, E>
     where
-        N: TryInto<LockName>,
-        NamedLockError: From<N::Error>,
         E: From<NamedLockError>,
         F: FnOnce(&mut Self) -> Result<T, E>,
     {
         let lock = NamedLock::new(name)?.no_wait();
-        match section::begin(self, lock.locks().clone(), lock.request()) {
-            Ok(begun) => begun.run(work).into_result_or(E::from).map(Some),
+        match section::begin(self, lock.locks().clone(), lock.request()?) {
+            Ok(begun) => begun.run(work).into_result().map(Some),
             Err((_, NamedLockError::Timeout { .. })) => Ok(None),
             Err((_, error)) => Err(error.into()),
         }
@@ -125,10 +130,13 @@ pub trait NamedLockExt: MysqlSession {
     /// # Errors
     ///
     /// As for [`with_named_lock`](Self::with_named_lock), and Diesel's own errors from `BEGIN` and `COMMIT`.
-    fn with_named_lock_transaction<N, T, E, F>(&mut self, name: N, timeout: Duration, work: F) -> Result<T, E>
+    fn with_named_lock_transaction<T, E, F>(
+        &mut self,
+        name: impl TryInto<LockName, Error: Into<NamedLockError>>,
+        timeout: Duration,
+        work: F,
+    ) -> Result<T, E>
     where
-        N: TryInto<LockName>,
-        NamedLockError: From<N::Error>,
         E: From<NamedLockError> + From<diesel::result::Error>,
         F: FnOnce(&mut Self) -> Result<T, E>,
     {
@@ -167,7 +175,7 @@ pub trait NamedLockExt: MysqlSession {
     ///
     /// A ping has no time limit. On a network that goes silent it does not fail, and this returns (or goes on with a panic of
     /// `compute`) only when it speaks again, or when the operating system gives the connection up.
-    /// [`Watch::unheard_for`] tells `compute` meanwhile.
+    /// [`Watch::silent_for`] tells `compute` meanwhile.
     ///
     /// # Panics
     ///
@@ -207,13 +215,12 @@ pub trait NamedLockExt: MysqlSession {
     ///
     /// [`NamedLockError::InvalidName`], before any I/O. [`NamedLockError::Database`] where the server does not answer; then
     /// it probably does not hold the lock any more.
-    fn still_holds<N>(&mut self, name: N) -> Result<bool, NamedLockError>
-    where
-        N: TryInto<LockName>,
-        NamedLockError: From<N::Error>,
-    {
-        Ok(ready(holds_lock::<Blocking, Self>(self, &name.try_into()?))?)
+    fn still_holds(
+        &mut self,
+        name: impl TryInto<LockName, Error: Into<NamedLockError>>,
+    ) -> Result<bool, NamedLockError> {
+        Ok(ready(holds_lock::<Blocking, Self>(self, &name.try_into().map_err(Into::into)?))?)
     }
 }
 
-impl<C: MysqlSession> NamedLockExt for C {}
+impl<C: NamedLockConnection> NamedLockExt for C {}

@@ -5,16 +5,16 @@ use diesel::r2d2::CustomizeConnection;
 use crate::{
     driver::{
         blocking::{Blocking, ready},
-        status::MysqlSession,
+        status::NamedLockConnection,
     },
-    idle_limit::AbandonAfter,
+    idle_limit::IdleLimit,
     section::limit_idle_time,
 };
 
 /// Of whatever manager's connections and errors, Diesel's own or the application's.
-impl<C, E> CustomizeConnection<C, E> for AbandonAfter
+impl<C, E> CustomizeConnection<C, E> for IdleLimit
 where
-    C: MysqlSession,
+    C: NamedLockConnection,
     E: From<diesel::result::Error>,
 {
     fn on_acquire(&self, conn: &mut C) -> Result<(), E> {

@@ -17,7 +17,7 @@ use scopeguard::ScopeGuard;
 use crate::{
     driver::{
         blocking::{Blocking, ready},
-        status::{self, MysqlSession},
+        status::{self, NamedLockConnection},
     },
     log_target::TARGET,
     section::ping,
@@ -45,7 +45,7 @@ impl Watch {
     /// on `true`; and the section ends as [`Lost`](crate::NamedLockError::Lost) even where the session turns out to live,
     /// so what is still to be computed is better left.
     ///
-    /// `false` is no proof: on a network that goes silent, no ping fails. Compare [`unheard_for`](Self::unheard_for) with
+    /// `false` is no proof: on a network that goes silent, no ping fails. Compare [`silent_for`](Self::silent_for) with
     /// what the server allows.
     #[must_use]
     pub fn is_lost(&self) -> bool {
@@ -54,15 +54,15 @@ impl Watch {
 
     /// How long ago the last ping that was answered was sent; before the first answer, since the beginning.
     ///
-    /// Once this is longer than the session's [`AbandonAfter`](crate::AbandonAfter), the server may have given the lock to
+    /// Once this is longer than the session's [`IdleLimit`](crate::IdleLimit), the server may have given the lock to
     /// somebody else.
     #[must_use]
-    pub fn unheard_for(&self) -> Duration {
+    pub fn silent_for(&self) -> Duration {
         self.start.elapsed().saturating_sub(Duration::from_nanos(self.heard.load(Ordering::Relaxed)))
     }
 
     /// Pings until the other end of `computing` is dropped.
-    fn ping_while<C: MysqlSession>(&self, conn: &mut C, interval: Duration, computing: Receiver<Infallible>) {
+    fn ping_while<C: NamedLockConnection>(&self, conn: &mut C, interval: Duration, computing: Receiver<Infallible>) {
         // On the way out of a panic, too: nobody pings any more.
         let lost = scopeguard::guard((), |()| self.lost.store(true, Ordering::Relaxed));
         loop {
@@ -84,7 +84,7 @@ impl Watch {
 /// Lends the connection to a thread that pings it while `compute` runs on this one.
 pub(crate) fn keep_alive_while<C, T>(conn: &mut C, interval: Duration, compute: impl FnOnce(&Watch) -> T) -> T
 where
-    C: MysqlSession + Send,
+    C: NamedLockConnection + Send,
 {
     let watch = Watch::new();
     let interval = interval.max(SHORTEST_INTERVAL);

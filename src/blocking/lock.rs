@@ -1,7 +1,8 @@
 //! Running a [`NamedLock`] on a connection.
 
 use crate::{
-    blocking::section, driver::status::MysqlSession, error::NamedLockError, lock::NamedLock, section::outcome::Section,
+    blocking::section, driver::status::NamedLockConnection, error::NamedLockError, lock::NamedLock,
+    section::outcome::Section,
 };
 
 impl NamedLock {
@@ -24,7 +25,7 @@ impl NamedLock {
     /// * The timeout is the server's to keep, and the release has none. On a network that goes silent, this returns when it
     ///   speaks again, or when the operating system gives the connection up.
     /// * A host that vanishes without closing its connection keeps the lock until the server gives its session up: after
-    ///   `wait_timeout`, by default 8 hours; [`abandon_after`](Self::abandon_after) shortens it.
+    ///   `wait_timeout`, by default 8 hours; [`idle_limit`](Self::idle_limit) shortens it.
     /// * `process::exit` inside the work runs no clean-up: the lock is free when the process has ended.
     /// * A connection that the work swaps out and forgets (`mem::forget`) keeps the lock, if the one that it put in its
     ///   place is dead or talks to another server.
@@ -47,11 +48,11 @@ impl NamedLock {
     /// [`NamedLockError`], by `E::from`; its documentation says for which the work has run.
     pub fn run<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<T, E>
     where
-        C: MysqlSession,
+        C: NamedLockConnection,
         E: From<NamedLockError>,
         F: FnOnce(&mut C) -> Result<T, E>,
     {
-        self.section(conn, work)?.into_result_or(E::from)
+        self.section(conn, work)?.into_result()
     }
 
     /// Like [`run`](Self::run), with the work inside a transaction: lock, `BEGIN`, work, `COMMIT`, release.
@@ -86,7 +87,7 @@ impl NamedLock {
     /// As for [`run`](Self::run), and Diesel's own errors from `BEGIN` and `COMMIT`.
     pub fn run_transaction<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<T, E>
     where
-        C: MysqlSession,
+        C: NamedLockConnection,
         E: From<NamedLockError> + From<diesel::result::Error>,
         F: FnOnce(&mut C) -> Result<T, E>,
     {
@@ -102,7 +103,7 @@ impl NamedLock {
     /// # fn run(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
     /// let section = NamedLock::new("invoices")?.section(conn, |conn| print_all_invoices(conn))?;
     /// println!("{} printed, after {:?}", section.value, section.waited);
-    /// if let Some(NamedLockError::Lost { .. }) = section.lost {
+    /// if let Some(NamedLockError::Lost { .. }) = section.error {
     ///     eprintln!("look for invoices that were printed twice");
     /// }
     /// # Ok(())
@@ -111,13 +112,13 @@ impl NamedLock {
     ///
     /// # Errors
     ///
-    /// Only where the work has not run. What went wrong later stands in [`Section::lost`].
+    /// Only where the work has not run. What went wrong later stands in [`Section::error`].
     pub fn section<C, T, F>(&self, conn: &mut C, work: F) -> Result<Section<T>, NamedLockError>
     where
-        C: MysqlSession,
+        C: NamedLockConnection,
         F: FnOnce(&mut C) -> T,
     {
-        match section::begin(conn, self.locks().clone(), self.request()) {
+        match section::begin(conn, self.locks().clone(), self.request()?) {
             Ok(begun) => Ok(begun.run(work)),
             Err((conn, error)) => Err(section::with_holder(error, conn)),
         }

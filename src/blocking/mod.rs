@@ -1,9 +1,8 @@
 //! How a caller of blocking Diesel enters a section.
 
-pub(crate) mod clean_sessions;
 pub(crate) mod ext;
 mod idle_limit;
 pub(crate) mod keep_alive;
 mod lock;
-pub(crate) mod pool;
+pub mod pool;
 mod section;

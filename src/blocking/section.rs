@@ -12,7 +12,7 @@ use scopeguard::{OnUnwind, ScopeGuard};
 use crate::{
     driver::{
         blocking::{Blocking, ready},
-        status::{self, MysqlSession},
+        status::{self, NamedLockConnection},
     },
     error::NamedLockError,
     log_target::TARGET,
@@ -29,9 +29,9 @@ pub(crate) struct Begun<P: Connection> {
 }
 
 /// Where the connection is: `&mut C`, or [`Owned`].
-pub(crate) trait Connection: DerefMut<Target: MysqlSession + Sized> {}
+pub(crate) trait Connection: DerefMut<Target: NamedLockConnection + Sized> {}
 
-impl<P: DerefMut<Target: MysqlSession + Sized>> Connection for P {}
+impl<P: DerefMut<Target: NamedLockConnection + Sized>> Connection for P {}
 
 /// A connection that goes where the section goes.
 pub(crate) struct Owned<C>(pub(crate) C);
@@ -103,15 +103,15 @@ impl<P: Connection> Begun<P> {
     pub(crate) fn finish<T>(mut self, value: T) -> (P, Section<T>) {
         let (waited, granted) = (self.waited, self.granted);
         let (conn, hold) = &mut *self.guarded;
-        let lost = ready(hold.release::<Blocking, _>(&mut **conn)).err();
+        let error = ready(hold.release::<Blocking, _>(&mut **conn)).err();
         let held = granted.elapsed();
         restore_timeouts(&mut **conn, hold);
         let connection = hold.session().get();
-        match &lost {
+        match &error {
             None => debug!(target: TARGET, waited:?, held:?, connection; "released {}", hold.names()),
             Some(error) => warn!(target: TARGET, waited:?, held:?, connection; "{error}"),
         }
-        (self.disarm().0, Section { value, waited, held, lost })
+        (self.disarm().0, Section { value, waited, held, error })
     }
 
     /// Ends the section without a release: the locks are kept for the next one on this connection.
@@ -119,7 +119,7 @@ impl<P: Connection> Begun<P> {
         let (waited, held) = (self.waited, self.granted.elapsed());
         let (conn, hold) = self.disarm();
         debug!(target: TARGET, waited:?, held:?, connection = hold.session().get(); "keeping {}", hold.names());
-        (conn, Section { value, waited, held, lost: None }, hold)
+        (conn, Section { value, waited, held, error: None }, hold)
     }
 
     /// By hand: a section in a destructor may end while a panic from elsewhere unwinds, which is not a panic of this section.
@@ -129,7 +129,7 @@ impl<P: Connection> Begun<P> {
 }
 
 /// Releases locks that were kept for a section which did not come.
-pub(crate) fn release_kept<C: MysqlSession>(conn: &mut C, hold: Hold) {
+pub(crate) fn release_kept<C: NamedLockConnection>(conn: &mut C, hold: Hold) {
     let mut guarded = guard(conn, hold);
     let (conn, hold) = &mut *guarded;
     let released = ready(hold.release::<Blocking, C>(conn));
@@ -143,7 +143,7 @@ pub(crate) fn release_kept<C: MysqlSession>(conn: &mut C, hold: Hold) {
 }
 
 /// The way out of a panic. Nothing may panic here again, not even a hook of the application.
-fn release_unwinding<C: MysqlSession>(conn: &mut C, mut hold: Hold) {
+fn release_unwinding<C: NamedLockConnection>(conn: &mut C, mut hold: Hold) {
     let release = || {
         if let Err(error) = ready(hold.release::<Blocking, C>(conn)) {
             warn!(target: TARGET, connection = hold.session().get(); "after a panic: {error}");
@@ -156,7 +156,7 @@ fn release_unwinding<C: MysqlSession>(conn: &mut C, mut hold: Hold) {
 }
 
 /// The section is over: a panic of a hook is not to cost the caller its outcome any more.
-fn restore_timeouts<C: MysqlSession>(conn: &mut C, hold: &mut Hold) {
+fn restore_timeouts<C: NamedLockConnection>(conn: &mut C, hold: &mut Hold) {
     if !hold.has_shortened_timeouts() {
         return;
     }
@@ -167,7 +167,7 @@ fn restore_timeouts<C: MysqlSession>(conn: &mut C, hold: &mut Hold) {
 }
 
 /// Kills the session without the application's hooks: one of them has panicked.
-fn kill_silently<C: MysqlSession>(conn: &mut C) {
+fn kill_silently<C: NamedLockConnection>(conn: &mut C) {
     let kill = || {
         status::mark_broken(conn);
         status::silence(conn);
@@ -177,7 +177,7 @@ fn kill_silently<C: MysqlSession>(conn: &mut C) {
 }
 
 /// Adds to a timeout who holds the lock. Only a courtesy: if the server does not say, nor does the timeout.
-pub(crate) fn with_holder<C: MysqlSession>(mut error: NamedLockError, conn: &mut C) -> NamedLockError {
+pub(crate) fn with_holder<C: NamedLockConnection>(mut error: NamedLockError, conn: &mut C) -> NamedLockError {
     if let NamedLockError::Timeout { name, holder, .. } = &mut error {
         *holder = ready(describe_holder::<Blocking, C>(conn, name)).ok().flatten().map(Box::new);
     }

@@ -18,13 +18,13 @@ use diesel::{
 
 use super::{
     Driver,
-    status::{self, MysqlSession},
+    status::{self, NamedLockConnection},
 };
 use crate::statement::Statement;
 
 pub(crate) struct Blocking;
 
-impl<C: MysqlSession> Driver<C> for Blocking {
+impl<C: NamedLockConnection> Driver<C> for Blocking {
     async fn ask<S: Statement>(conn: &mut C, statement: &S) -> QueryResult<S::Answer>
     where
         Mysql: QueryMetadata<S::SqlType>,
@@ -64,7 +64,7 @@ impl<C: MysqlSession> Driver<C> for Blocking {
     }
 }
 
-fn first_row<C: MysqlSession, S: Statement>(conn: &mut C, statement: &S) -> QueryResult<S::Row>
+fn first_row<C: NamedLockConnection, S: Statement>(conn: &mut C, statement: &S) -> QueryResult<S::Row>
 where
     Mysql: QueryMetadata<S::SqlType>,
 {

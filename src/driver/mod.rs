@@ -55,4 +55,4 @@ pub(crate) trait Driver<C> {
 }
 
 // Until the callers name the file itself.
-pub(crate) use status::{MysqlSession, depth, forget_statements, is_in_test_transaction};
+pub(crate) use status::{NamedLockConnection, depth, forget_statements, is_in_test_transaction};

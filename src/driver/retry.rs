@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use diesel::result::QueryResult;
 
-use super::status::{MysqlSession, forget_statements};
+use super::status::{NamedLockConnection, forget_statements};
 
 /// The pauses between the attempts at one statement: 20 attempts within some 20 ms.
 ///
@@ -23,7 +23,10 @@ pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
 /// # Errors
 ///
 /// The first one, if no attempt is answered.
-pub(crate) fn retry<C: MysqlSession, T>(conn: &mut C, mut ask: impl FnMut(&mut C) -> QueryResult<T>) -> QueryResult<T> {
+pub(crate) fn retry<C: NamedLockConnection, T>(
+    conn: &mut C,
+    mut ask: impl FnMut(&mut C) -> QueryResult<T>,
+) -> QueryResult<T> {
     let mut ask = || ask(conn).inspect_err(|_| forget_statements(conn));
     let first = match ask() {
         Err(error) => error,

@@ -14,44 +14,50 @@ use diesel::{
 /// ```
 /// use std::time::Duration;
 ///
-/// use diesel_named_lock::{MysqlSession, NamedLockError, NamedLockExt};
+/// use diesel_named_lock::{NamedLockConnection, NamedLockError, NamedLockExt};
 ///
-/// fn restock(conn: &mut impl MysqlSession) -> Result<(), NamedLockError> {
+/// fn restock(conn: &mut impl NamedLockConnection) -> Result<(), NamedLockError> {
 ///     conn.with_named_lock("shop:stock", Duration::from_secs(5), |conn| Ok(()))
 /// }
 /// ```
-pub trait MysqlSession: LoadConnection<Backend = Mysql> {}
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no blocking Diesel connection to MySQL or MariaDB",
+    label = "named locks need one",
+    note = "of a pooled connection, pass `&mut conn`, not the pool: `pool.get()?`",
+    note = "connections of `diesel-async` are not blocking: use the blocking ones in `spawn_blocking`"
+)]
+pub trait NamedLockConnection: LoadConnection<Backend = Mysql> {}
 
-impl<C: LoadConnection<Backend = Mysql>> MysqlSession for C {}
+impl<C: LoadConnection<Backend = Mysql>> NamedLockConnection for C {}
 
 /// How many transactions and savepoints Diesel believes open. A test transaction counts as none.
 ///
 /// # Errors
 ///
 /// `BrokenTransactionManager` where Diesel no longer knows.
-pub(crate) fn depth<C: MysqlSession>(conn: &mut C) -> QueryResult<u32> {
+pub(crate) fn depth<C: NamedLockConnection>(conn: &mut C) -> QueryResult<u32> {
     let depth = depth_with_test(conn)?;
     Ok(depth - u32::from(is_in_test_transaction(conn)))
 }
 
 /// Whether Diesel's `begin_test_transaction` has opened one.
-pub(crate) fn is_in_test_transaction<C: MysqlSession>(conn: &mut C) -> bool {
+pub(crate) fn is_in_test_transaction<C: NamedLockConnection>(conn: &mut C) -> bool {
     // Of a connection with an open transaction, Diesel says "not broken" only then.
     depth_with_test(conn).is_ok_and(|depth| depth > 0) && !C::TransactionManager::is_broken_transaction_manager(conn)
 }
 
-fn depth_with_test<C: MysqlSession>(conn: &mut C) -> QueryResult<u32> {
+fn depth_with_test<C: NamedLockConnection>(conn: &mut C) -> QueryResult<u32> {
     let depth = C::TransactionManager::transaction_manager_status_mut(conn).transaction_depth()?;
     Ok(depth.map_or(0, Into::into))
 }
 
 /// Makes Diesel believe that no transaction is open.
-pub(crate) fn set_no_transaction<C: MysqlSession>(conn: &mut C) {
+pub(crate) fn set_no_transaction<C: NamedLockConnection>(conn: &mut C) {
     *C::TransactionManager::transaction_manager_status_mut(conn) = TransactionManagerStatus::default();
 }
 
 /// Makes a pool close this connection at check-in. No I/O, and no statement can undo it.
-pub(crate) fn mark_broken<C: MysqlSession>(conn: &mut C) {
+pub(crate) fn mark_broken<C: NamedLockConnection>(conn: &mut C) {
     C::TransactionManager::transaction_manager_status_mut(conn).set_in_error();
 }
 
@@ -59,12 +65,12 @@ pub(crate) fn mark_broken<C: MysqlSession>(conn: &mut C) {
 ///
 /// Due after any failure of a cached statement, before anything else: with libmariadb, executing a statement again
 /// that failed after its metadata was sent waits for ever. Leaves the cache switched on, as Diesel has it by default.
-pub(crate) fn forget_statements<C: MysqlSession>(conn: &mut C) {
+pub(crate) fn forget_statements<C: NamedLockConnection>(conn: &mut C) {
     conn.set_prepared_statement_cache_size(CacheSize::Disabled);
     conn.set_prepared_statement_cache_size(CacheSize::Unbounded);
 }
 
 /// Takes the application's hooks off the connection: one of them panics.
-pub(crate) fn silence<C: MysqlSession>(conn: &mut C) {
+pub(crate) fn silence<C: NamedLockConnection>(conn: &mut C) {
     conn.set_instrumentation(None::<Box<dyn Instrumentation>>);
 }

@@ -28,7 +28,7 @@ pub enum FenceError {
     /// The current database has no table for the tokens. The work has not run.
     #[error(
         "no fencing token for named lock `{name}`: the current database has no table `named_lock_fences`; run the migration \
-         `2026-11-23-120000-namedlock_create_named_lock_fences` (`diesel_named_lock::MIGRATIONS`, feature `migrations`)"
+         `2026-11-23-120000-namedlock_create_named_lock_fences` (`diesel_named_lock::migration::MIGRATIONS`, feature `migrations`)"
     )]
     #[non_exhaustive]
     NoTable {

@@ -14,7 +14,7 @@
 //! along with each write, and the other system remembers the newest that it has seen:
 //!
 //! ```
-//! use diesel_named_lock::FencingToken;
+//! use diesel_named_lock::fence::FencingToken;
 //!
 //! #[derive(Default)]
 //! struct Report {
@@ -46,7 +46,7 @@
 //! # The table
 //!
 //! The last token of each lock is kept in the table `named_lock_fences` of the connection's current database. It is made by
-//! the migration `2026-11-23-120000-namedlock_create_named_lock_fences`: run `diesel_named_lock::MIGRATIONS` (feature
+//! the migration `2026-11-23-120000-namedlock_create_named_lock_fences`: run `diesel_named_lock::migration::MIGRATIONS` (feature
 //! `migrations`), or copy the SQL from this crate's folder `migrations/`.
 //!
 //! # What it does not promise
@@ -73,7 +73,7 @@ use diesel::{dsl::DuplicatedKeys, insert_into, prelude::*, select};
 
 pub use self::error::FenceError;
 use crate::{
-    driver::{self, MysqlSession},
+    driver::{self, NamedLockConnection},
     error::NamedLockError,
     lock::{NamedLock, outcome},
     name::{self, LockName},
@@ -87,7 +87,7 @@ const TABLE: &str = "named_lock_fences";
 /// Got from [`FenceExt::with_fenced_lock`]; made of a number where it comes back from elsewhere.
 ///
 /// ```
-/// use diesel_named_lock::FencingToken;
+/// use diesel_named_lock::fence::FencingToken;
 ///
 /// let token = FencingToken::from(33);
 /// assert!(token < FencingToken::from(34));
@@ -100,7 +100,7 @@ impl FencingToken {
     /// The number, to give to the other system. The first is 1.
     ///
     /// ```
-    /// # use diesel_named_lock::FencingToken;
+    /// # use diesel_named_lock::fence::FencingToken;
     /// let header = ("X-Fencing-Token", FencingToken::from(33).get());
     /// ```
     #[must_use]
@@ -122,7 +122,7 @@ impl fmt::Display for FencingToken {
 }
 
 /// Sections whose late writes can be refused: see [the module](self).
-pub trait FenceExt: MysqlSession {
+pub trait FenceExt: NamedLockConnection {
     /// Like [`with_named_lock`](crate::NamedLockExt::with_named_lock), with a [`FencingToken`] for the work.
     ///
     /// The token is committed before the work begins: it is spent, even if the work fails, panics, or rolls back. That is two
@@ -135,8 +135,8 @@ pub trait FenceExt: MysqlSession {
     /// ```no_run
     /// # use std::time::Duration;
     /// # use diesel::MysqlConnection;
-    /// # use diesel_named_lock::FencingToken;
-    /// use diesel_named_lock::{FenceExt, fence::FenceError};
+    /// # use diesel_named_lock::fence::FencingToken;
+    /// use diesel_named_lock::fence::{FenceError, FenceExt};
     ///
     /// # fn upload(_: &str, _: FencingToken) {}
     /// # fn render(_: &mut MysqlConnection) -> Result<String, FenceError> { Ok(String::new()) }
@@ -153,10 +153,13 @@ pub trait FenceExt: MysqlSession {
     ///
     /// What `work` returns as `Err`. Otherwise, by `E::from`: [`FenceError::Lock`]; and without the work having run,
     /// [`FenceError::NoTable`] and [`FenceError::NoToken`].
-    fn with_fenced_lock<N, T, E, F>(&mut self, name: N, timeout: Duration, work: F) -> Result<T, E>
+    fn with_fenced_lock<T, E, F>(
+        &mut self,
+        name: impl TryInto<LockName, Error: Into<NamedLockError>>,
+        timeout: Duration,
+        work: F,
+    ) -> Result<T, E>
     where
-        N: TryInto<LockName>,
-        NamedLockError: From<N::Error>,
         E: From<FenceError>,
         F: FnOnce(&mut Self, FencingToken) -> Result<T, E>,
     {
@@ -170,10 +173,10 @@ pub trait FenceExt: MysqlSession {
     }
 }
 
-impl<C: MysqlSession> FenceExt for C {}
+impl<C: NamedLockConnection> FenceExt for C {}
 
 /// One statement: two of them would have to be a transaction.
-fn next_token<C: MysqlSession>(conn: &mut C, name: &LockName) -> Result<FencingToken, FenceError> {
+fn next_token<C: NamedLockConnection>(conn: &mut C, name: &LockName) -> Result<FencingToken, FenceError> {
     let spent = insert_into(fences::table)
         .values((fences::name.eq(key(name)), fences::token.eq(remembered(1))))
         .on_conflict(DuplicatedKeys)
@@ -199,7 +202,7 @@ fn next_token<C: MysqlSession>(conn: &mut C, name: &LockName) -> Result<FencingT
 ///
 /// ```no_run
 /// # use diesel::{MysqlConnection, prelude::*};
-/// # use diesel_named_lock::FencingToken;
+/// # use diesel_named_lock::fence::FencingToken;
 /// use diesel_named_lock::fence::{self, FenceError};
 ///
 /// fn write(other: &mut MysqlConnection, token: FencingToken) -> Result<(), FenceError> {
@@ -217,7 +220,7 @@ fn next_token<C: MysqlSession>(conn: &mut C, name: &LockName) -> Result<FencingT
 /// [`NamedLockError::InvalidName`], before any I/O; [`FenceError::Database`] for anything else that the server says.
 pub fn check<C, N>(conn: &mut C, name: N, token: FencingToken) -> Result<(), FenceError>
 where
-    C: MysqlSession,
+    C: NamedLockConnection,
     N: TryInto<LockName>,
     NamedLockError: From<N::Error>,
 {
@@ -241,7 +244,7 @@ fn key(name: &LockName) -> Vec<u8> {
 }
 
 /// After a statement on the table has failed.
-fn explain<C: MysqlSession>(conn: &mut C, name: &LockName) -> Option<FenceError> {
+fn explain<C: NamedLockConnection>(conn: &mut C, name: &LockName) -> Option<FenceError> {
     driver::forget_statements(conn);
     schema::is_missing(conn, TABLE).then(|| FenceError::NoTable { name: name.clone() })
 }

@@ -9,7 +9,7 @@ pub(super) struct Policy {
     pub(super) interval: Option<Duration>,
     /// From the start of a run that never ended.
     pub(super) abandoned_after: Duration,
-    pub(super) failed_keeps_slot: bool,
+    pub(super) no_retry_after_failure: bool,
 }
 
 /// How a run ended.
@@ -55,7 +55,7 @@ impl Policy {
     fn free(&self, now: SystemTime, past: Past, slot: Option<Duration>) -> Option<SystemTime> {
         let wait = match past.end {
             End::Abandoned => Some(self.abandoned_after),
-            End::Failed if !self.failed_keeps_slot => Some(Duration::ZERO),
+            End::Failed if !self.no_retry_after_failure => Some(Duration::ZERO),
             End::Failed | End::Succeeded => slot,
         };
         wait.map(|wait| {
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_failed_run_frees_its_slot_or_keeps_it() {
         let failed = past(End::Failed, HOUR / 2);
-        let keeps = Policy { failed_keeps_slot: true, ..hourly() };
+        let keeps = Policy { no_retry_after_failure: true, ..hourly() };
         assert_eq!(hourly().verdict(NOW, failed, failed), Verdict::Due);
         assert_eq!(keeps.verdict(NOW, failed, None), Verdict::NotDue(Some(NOW + HOUR / 2)));
         assert_eq!(keeps.verdict(NOW, None, failed), Verdict::NotDue(None));

@@ -6,7 +6,7 @@ use crate::{error::NamedLockError, name::LockName};
 
 type Diesel = diesel::result::Error;
 
-/// What went wrong with a [`SingletonJob`](crate::SingletonJob): which job, what happened, what to do.
+/// What went wrong with a [`SingletonJob`](crate::job::SingletonJob): which job, what happened, what to do.
 ///
 /// | the work has… | variants |
 /// |---|---|
@@ -19,7 +19,7 @@ type Diesel = diesel::result::Error;
 ///
 /// ```no_run
 /// use diesel::{MysqlConnection, prelude::*};
-/// use diesel_named_lock::{JobError, JobOutcome, SingletonJob};
+/// use diesel_named_lock::job::{JobError, JobOutcome, SingletonJob};
 ///
 /// fn clean_up(conn: &mut MysqlConnection) -> QueryResult<JobOutcome<usize>> {
 ///     SingletonJob::new("shop:clean-up")?
@@ -68,7 +68,7 @@ pub enum JobError {
     /// There is no ledger. The work has not run.
     #[error(
         "job `{job}` has not run: the connection's database has no table `named_lock_ledger` that this account may see; \
-         run this crate's migration `create_named_lock_ledger` (`diesel_named_lock::MIGRATIONS`, feature \
+         run this crate's migration `create_named_lock_ledger` (`diesel_named_lock::migration::MIGRATIONS`, feature \
          `migrations`, or the SQL in its folder `migrations/`)"
     )]
     #[non_exhaustive]

@@ -14,7 +14,7 @@ use diesel::{
 };
 
 use super::server_time::ServerTime;
-use crate::{driver::MysqlSession, name::LockName};
+use crate::{driver::NamedLockConnection, name::LockName};
 
 /// The longest error text that the ledger keeps, in characters.
 const ERROR_CHARS: usize = 1000;
@@ -99,7 +99,7 @@ impl Ledger<'_> {
 
     /// The row of the job, and that of the key; those that there are. `current`: as they are now, and not as of the beginning
     /// of a transaction that raw SQL may have left open.
-    pub(super) fn read<C: MysqlSession>(&self, conn: &mut C, current: bool) -> QueryResult<Vec<Entry>> {
+    pub(super) fn read<C: NamedLockConnection>(&self, conn: &mut C, current: bool) -> QueryResult<Vec<Entry>> {
         use named_lock_ledger::dsl;
         let rows = dsl::named_lock_ledger
             .select((
@@ -122,7 +122,7 @@ impl Ledger<'_> {
     }
 
     /// Writes that a run begins. Where no transaction is open, it is committed when this returns.
-    pub(super) fn start<C: MysqlSession>(&self, conn: &mut C) -> QueryResult<()> {
+    pub(super) fn start<C: NamedLockConnection>(&self, conn: &mut C) -> QueryResult<()> {
         use named_lock_ledger::dsl;
         let host = gethostname::gethostname().to_string_lossy().into_owned();
         let host = shortened(&host, HOST_CHARS).as_bytes();
@@ -146,7 +146,7 @@ impl Ledger<'_> {
     }
 
     /// Writes how this session's run ended. `NotFound` where the last run that the ledger knows is not of this session.
-    pub(super) fn end<C: MysqlSession>(&self, conn: &mut C, error: Option<&str>) -> QueryResult<()> {
+    pub(super) fn end<C: NamedLockConnection>(&self, conn: &mut C, error: Option<&str>) -> QueryResult<()> {
         use named_lock_ledger::dsl;
         let error = error.map(|error| shortened(error, ERROR_CHARS).as_bytes());
         let mut write = || {
@@ -165,7 +165,7 @@ impl Ledger<'_> {
     }
 
     /// After the clock was set back: runs that seem to begin in the future count from now on.
-    pub(super) fn count_from_now<C: MysqlSession>(&self, conn: &mut C) -> QueryResult<()> {
+    pub(super) fn count_from_now<C: NamedLockConnection>(&self, conn: &mut C) -> QueryResult<()> {
         use named_lock_ledger::dsl;
         update(dsl::named_lock_ledger)
             .filter(dsl::job.eq(self.job()))

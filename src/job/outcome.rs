@@ -3,12 +3,12 @@
 use std::time::SystemTime;
 
 use super::ledger::Entry;
-use crate::{connection_id::ConnectionId, holder::Holder};
+use crate::{connection_id::ConnectionId, holder::SessionInfo};
 
-/// What [`SingletonJob::run`](crate::SingletonJob::run) did. That there was nothing to do is not an error.
+/// What [`SingletonJob::run`](crate::job::SingletonJob::run) did. That there was nothing to do is not an error.
 ///
 /// ```
-/// use diesel_named_lock::JobOutcome;
+/// use diesel_named_lock::job::JobOutcome;
 ///
 /// fn log<T>(outcome: &JobOutcome<T>) {
 ///     match outcome {
@@ -28,7 +28,7 @@ pub enum JobOutcome<T> {
     /// Another session holds the job's lock, described as far as the server tells; `None` if it was free again by then. The
     /// work has not run. The job runs there, for this key or another one, or that session is just looking whether it is
     /// due.
-    Busy(Option<Holder>),
+    Busy(Option<SessionInfo>),
     /// The job has had its run. The work has not run.
     NotDue {
         /// When it is due next, by the server's clock; `None` where it never is, since it has run for this key.
@@ -36,7 +36,7 @@ pub enum JobOutcome<T> {
     },
 }
 
-/// The last run of a job, as [`SingletonJob::status`](crate::SingletonJob::status) reads it. Its times are the server's.
+/// The last run of a job, as [`SingletonJob::status`](crate::job::SingletonJob::status) reads it. Its times are the server's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobStatus {

@@ -15,14 +15,14 @@ use super::{
     ledger::Entry,
 };
 use crate::{
-    driver::{self, MysqlSession},
+    driver::{self, NamedLockConnection},
     log_target::TARGET,
 };
 
 impl SingletonJob {
     pub(super) fn run_if_due<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<JobOutcome<T>, E>
     where
-        C: MysqlSession,
+        C: NamedLockConnection,
         E: From<JobError> + Display,
         F: FnOnce(&mut C) -> Result<T, E>,
     {
@@ -41,7 +41,7 @@ impl SingletonJob {
                 resume_unwind(panic);
             }
         };
-        let result = match (section.value?, section.lost) {
+        let result = match (section.value?, section.error) {
             (Ok(_), Some(lost)) => Err(JobError::from(lost).into()),
             (result, _) => result,
         };
@@ -56,7 +56,7 @@ impl SingletonJob {
         }
     }
 
-    fn verdict<C: MysqlSession>(&self, conn: &mut C) -> Result<Verdict, JobError> {
+    fn verdict<C: NamedLockConnection>(&self, conn: &mut C) -> Result<Verdict, JobError> {
         // In a test transaction, the locks that this takes would stay, and tests wait for each other.
         let current = !driver::is_in_test_transaction(conn);
         let entries = self.read(conn, current)?;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     driver::{
-        MysqlSession,
+        NamedLockConnection,
         blocking::{Blocking, ready},
     },
     error::NamedLockError,
@@ -36,7 +36,7 @@ use crate::{
 /// use std::{sync::LazyLock, time::Duration};
 ///
 /// use diesel::{MysqlConnection, prelude::*};
-/// use diesel_named_lock::{JobError, JobOutcome, SingletonJob};
+/// use diesel_named_lock::job::{JobError, JobOutcome, SingletonJob};
 ///
 /// static NIGHTLY: LazyLock<SingletonJob> = LazyLock::new(|| {
 ///     SingletonJob::new("shop:nightly-report").expect("a valid name").at_most_every(Duration::from_secs(20 * 3600))
@@ -81,8 +81,8 @@ use crate::{
 /// # What it does not promise
 ///
 /// * **Not exactly once.** A run that fails, or that is killed in its midst, has done part of its work, and by default the
-///   job is due again at once. [`failed_keeps_slot`](Self::failed_keeps_slot) and
-///   [`abandoned_due_after`](Self::abandoned_due_after) say otherwise.
+///   job is due again at once. [`no_retry_after_failure`](Self::no_retry_after_failure) and
+///   [`retry_abandoned_after`](Self::retry_abandoned_after) say otherwise.
 /// * **Not alone after its session ended.** The lock dies with the session; work that goes on all the same is taken for
 ///   abandoned, and another machine may begin. The first learns it at its end, by [`NamedLockError::Lost`].
 /// * **One configuration for one name.** Machines that run a job by different options each see their own rules kept.
@@ -113,7 +113,7 @@ impl SingletonJob {
     ///
     /// ```no_run
     /// # use diesel::MysqlConnection;
-    /// # use diesel_named_lock::{JobError, JobOutcome, SingletonJob};
+    /// # use diesel_named_lock::job::{JobError, JobOutcome, SingletonJob};
     /// # fn clean_up(_: &mut MysqlConnection) -> Result<u32, JobError> { Ok(0) }
     /// # fn run(conn: &mut MysqlConnection) -> Result<(), JobError> {
     /// if let JobOutcome::Ran(removed) = SingletonJob::new("shop:clean-up")?.run(conn, clean_up)? {
@@ -126,11 +126,7 @@ impl SingletonJob {
     /// # Errors
     ///
     /// [`NamedLockError::InvalidName`]; never for a [`LockName`].
-    pub fn new<N>(name: N) -> Result<Self, JobError>
-    where
-        N: TryInto<LockName>,
-        NamedLockError: From<N::Error>,
-    {
+    pub fn new(name: impl TryInto<LockName, Error: Into<NamedLockError>>) -> Result<Self, JobError> {
         Ok(Self { lock: NamedLock::new(name)?.no_wait(), key: None, policy: Policy::default() })
     }
 
@@ -154,7 +150,7 @@ impl SingletonJob {
     /// From 1 to [`MAX_KEY_BYTES`](Self::MAX_KEY_BYTES) bytes; any other is an error of [`run`](Self::run), before any I/O.
     ///
     /// ```
-    /// # use diesel_named_lock::{JobError, SingletonJob};
+    /// # use diesel_named_lock::job::{JobError, SingletonJob};
     /// let job = SingletonJob::new("shop:daily-invoices")?.once_for("2026-11-24");
     /// # Ok::<_, JobError>(())
     /// ```
@@ -167,15 +163,15 @@ impl SingletonJob {
     /// start. Default: at once.
     ///
     /// At most [`MAX_INTERVAL`](Self::MAX_INTERVAL); more is an error of [`run`](Self::run), before any I/O.
-    pub fn abandoned_due_after(mut self, time: Duration) -> Self {
+    pub fn retry_abandoned_after(mut self, time: Duration) -> Self {
         self.policy.abandoned_after = time;
         self
     }
 
     /// A run that failed counts as one that succeeded: the job is due when its interval is over, and for the same key never
     /// again. Default: it is due again at once, when some machine next tries, since the work was not done.
-    pub fn failed_keeps_slot(mut self) -> Self {
-        self.policy.failed_keeps_slot = true;
+    pub fn no_retry_after_failure(mut self) -> Self {
+        self.policy.no_retry_after_failure = true;
         self
     }
 
@@ -199,7 +195,7 @@ impl SingletonJob {
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, prelude::*};
-    /// # use diesel_named_lock::{JobError, JobOutcome, SingletonJob};
+    /// # use diesel_named_lock::job::{JobError, JobOutcome, SingletonJob};
     /// # fn invoices(conn: &mut MysqlConnection, today: &str) -> Result<(), JobError> {
     /// let job = SingletonJob::new("shop:daily-invoices")?.once_for(today);
     /// let outcome = job.run(conn, |conn| {
@@ -221,7 +217,7 @@ impl SingletonJob {
     /// by `E::from`; its documentation says for which the work has run.
     pub fn run<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<JobOutcome<T>, E>
     where
-        C: MysqlSession,
+        C: NamedLockConnection,
         E: From<JobError> + Display,
         F: FnOnce(&mut C) -> Result<T, E>,
     {
@@ -232,7 +228,7 @@ impl SingletonJob {
             false => work(conn).map(JobOutcome::Ran),
         });
         match section {
-            Ok(Section { value: Ok(_), lost: Some(lost), .. }) if !has_ledger => Err(JobError::from(lost).into()),
+            Ok(Section { value: Ok(_), error: Some(error), .. }) if !has_ledger => Err(JobError::from(error).into()),
             // With a ledger, the lock was still held when the work had ended; what came later can't matter to it.
             Ok(section) => section.value,
             Err(NamedLockError::Timeout { holder, .. }) => Ok(JobOutcome::Busy(holder.map(|holder| *holder))),
@@ -249,7 +245,7 @@ impl SingletonJob {
     ///
     /// ```no_run
     /// # use diesel::MysqlConnection;
-    /// # use diesel_named_lock::{JobError, JobState, SingletonJob};
+    /// # use diesel_named_lock::job::{JobError, JobState, SingletonJob};
     /// fn health(conn: &mut MysqlConnection) -> Result<String, JobError> {
     ///     let Some(last) = SingletonJob::new("shop:nightly-report")?.status(conn)? else { return Ok("never ran".into()) };
     ///     let by = format!("process {} on {}", last.process_id, last.host);
@@ -264,7 +260,7 @@ impl SingletonJob {
     /// # Errors
     ///
     /// [`JobError::NoLedger`], [`JobError::Ledger`], and those for options that can't be.
-    pub fn status<C: MysqlSession>(&self, conn: &mut C) -> Result<Option<JobStatus>, JobError> {
+    pub fn status<C: NamedLockConnection>(&self, conn: &mut C) -> Result<Option<JobStatus>, JobError> {
         self.check()?;
         let mut seen = None;
         loop {
@@ -305,7 +301,7 @@ impl SingletonJob {
         Ledger { job: self.name(), key: self.key.as_deref() }
     }
 
-    pub(super) fn read<C: MysqlSession>(&self, conn: &mut C, current: bool) -> Result<Vec<Entry>, JobError> {
+    pub(super) fn read<C: NamedLockConnection>(&self, conn: &mut C, current: bool) -> Result<Vec<Entry>, JobError> {
         self.ledger().read(conn, current).map_err(|source| {
             let job = self.name().clone();
             match schema::is_missing(conn, "named_lock_ledger") {

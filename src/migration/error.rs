@@ -12,7 +12,7 @@ use crate::error::NamedLockError;
 /// # use std::time::Duration;
 /// # use diesel::MysqlConnection;
 /// # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-/// # use diesel_named_lock::{MigrationExt, migration::MigrationError};
+/// # use diesel_named_lock::migration::{MigrationError, MigrationExt};
 /// # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 /// # fn start(conn: &mut MysqlConnection) {
 /// match conn.run_pending_migrations_locked(MIGRATIONS, Duration::from_secs(60)) {

@@ -9,7 +9,7 @@
 //!
 //! use diesel::{prelude::*, r2d2::{ConnectionManager, Pool}};
 //! use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-//! use diesel_named_lock::MigrationExt;
+//! use diesel_named_lock::migration::MigrationExt;
 //!
 //! const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 //!
@@ -55,10 +55,10 @@
 //! # use std::time::Duration;
 //! # use diesel::MysqlConnection;
 //! # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-//! # use diesel_named_lock::{MigrationExt, migration::MigrationError};
+//! # use diesel_named_lock::migration::{MigrationError, MigrationExt};
 //! # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 //! # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
-//! conn.run_pending_migrations_locked(diesel_named_lock::MIGRATIONS, Duration::from_secs(60))?;
+//! conn.run_pending_migrations_locked(diesel_named_lock::migration::MIGRATIONS, Duration::from_secs(60))?;
 //! conn.run_pending_migrations_locked(MIGRATIONS, Duration::from_secs(60))?;
 //! # Ok(())
 //! # }
@@ -76,7 +76,7 @@
 //!
 //! impl MigrationSource<Mysql> for AllMigrations {
 //!     fn migrations(&self) -> migration::Result<Vec<Box<dyn Migration<Mysql>>>> {
-//!         let mut all = diesel_named_lock::MIGRATIONS.migrations()?;
+//!         let mut all = diesel_named_lock::migration::MIGRATIONS.migrations()?;
 //!         all.extend(MIGRATIONS.migrations()?);
 //!         Ok(all)
 //!     }
@@ -112,14 +112,14 @@ pub use self::{
     steps::{redo_last, revert_all, revert_last, run_pending},
 };
 use crate::{
-    driver::{self, MysqlSession},
+    driver::{self, NamedLockConnection},
     lock::NamedLock,
     name::LockName,
     statement::database,
 };
 
-/// The tables that this crate ships: for [`with_fenced_lock`](crate::FenceExt::with_fenced_lock), and for the ledger of
-/// [`SingletonJob`](crate::SingletonJob).
+/// The tables that this crate ships: for [`with_fenced_lock`](crate::fence::FenceExt::with_fenced_lock), and for the ledger of
+/// [`SingletonJob`](crate::job::SingletonJob).
 ///
 /// The SQL is in the folder `migrations/` of this crate, to copy where you would rather have it among your own.
 /// [`migration`](self) shows how to run both sets.
@@ -127,9 +127,9 @@ use crate::{
 /// ```no_run
 /// # use std::time::Duration;
 /// # use diesel::MysqlConnection;
-/// # use diesel_named_lock::{MigrationExt, migration::MigrationError};
+/// # use diesel_named_lock::migration::{MigrationError, MigrationExt};
 /// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
-/// conn.run_pending_migrations_locked(diesel_named_lock::MIGRATIONS, Duration::from_secs(60))?;
+/// conn.run_pending_migrations_locked(diesel_named_lock::migration::MIGRATIONS, Duration::from_secs(60))?;
 /// # Ok(())
 /// # }
 /// ```
@@ -140,7 +140,7 @@ pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 ///
 /// Each method waits for the lock for at most `timeout` (how long a migration may run is not limited), then finds out,
 /// while it is held, what there is to do.
-pub trait MigrationExt: MysqlSession + MigrationHarness<Mysql> {
+pub trait MigrationExt: NamedLockConnection + MigrationHarness<Mysql> {
     /// Runs what is pending, oldest first, and returns the versions that this call ran: none, where another process
     /// was faster.
     ///
@@ -148,7 +148,7 @@ pub trait MigrationExt: MysqlSession + MigrationHarness<Mysql> {
     /// # use std::time::Duration;
     /// # use diesel::MysqlConnection;
     /// # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-    /// # use diesel_named_lock::{MigrationExt, migration::MigrationError};
+    /// # use diesel_named_lock::migration::{MigrationError, MigrationExt};
     /// # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
     /// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
     /// let ran = conn.run_pending_migrations_locked(MIGRATIONS, Duration::from_secs(60))?;
@@ -177,7 +177,7 @@ pub trait MigrationExt: MysqlSession + MigrationHarness<Mysql> {
     /// # use std::time::Duration;
     /// # use diesel::MysqlConnection;
     /// # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-    /// # use diesel_named_lock::{MigrationExt, migration::MigrationError};
+    /// # use diesel_named_lock::migration::{MigrationError, MigrationExt};
     /// # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
     /// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
     /// let version = conn.revert_last_migration_locked(MIGRATIONS, Duration::from_secs(60))?;
@@ -206,7 +206,7 @@ pub trait MigrationExt: MysqlSession + MigrationHarness<Mysql> {
     /// # use std::time::Duration;
     /// # use diesel::MysqlConnection;
     /// # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-    /// # use diesel_named_lock::{MigrationExt, migration::MigrationError};
+    /// # use diesel_named_lock::migration::{MigrationError, MigrationExt};
     /// # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
     /// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
     /// let reverted = conn.revert_all_migrations_locked(MIGRATIONS, Duration::from_secs(60))?;
@@ -235,7 +235,7 @@ pub trait MigrationExt: MysqlSession + MigrationHarness<Mysql> {
     /// # use std::time::Duration;
     /// # use diesel::MysqlConnection;
     /// # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-    /// # use diesel_named_lock::{MigrationExt, migration::MigrationError};
+    /// # use diesel_named_lock::migration::{MigrationError, MigrationExt};
     /// # const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
     /// # fn run(conn: &mut MysqlConnection) -> Result<(), MigrationError> {
     /// let version = conn.redo_last_migration_locked(MIGRATIONS, Duration::from_secs(60))?;
@@ -259,7 +259,7 @@ pub trait MigrationExt: MysqlSession + MigrationHarness<Mysql> {
     }
 }
 
-impl<C: MysqlSession + MigrationHarness<Mysql>> MigrationExt for C {}
+impl<C: NamedLockConnection + MigrationHarness<Mysql>> MigrationExt for C {}
 
 fn locked<C, T>(
     conn: &mut C,
@@ -267,13 +267,13 @@ fn locked<C, T>(
     work: impl FnOnce(&mut C) -> Result<T, MigrationError>,
 ) -> Result<T, MigrationError>
 where
-    C: MysqlSession,
+    C: NamedLockConnection,
     T: Into<Vec<MigrationVersion<'static>>>,
 {
     // Diesel keeps the harness's statements, too.
     let work = |conn: &mut C| work(conn).inspect_err(|_| driver::forget_statements(conn));
     let section = database_lock(conn)?.timeout(timeout).section(conn, work)?;
-    match (section.value, section.lost) {
+    match (section.value, section.error) {
         (Ok(done), Some(source)) => Err(MigrationError::Lost { done: done.into(), source }),
         (value, _) => value,
     }
@@ -297,7 +297,7 @@ where
 /// # Errors
 ///
 /// [`MigrationError::NoDatabase`]; [`MigrationError::Unplanned`] where the server can't be asked.
-pub fn database_lock<C: MysqlSession>(conn: &mut C) -> Result<NamedLock, MigrationError> {
+pub fn database_lock<C: NamedLockConnection>(conn: &mut C) -> Result<NamedLock, MigrationError> {
     let database = database::current(conn).map_err(MigrationError::unplanned)?;
     let database = database.ok_or(MigrationError::NoDatabase)?.to_lowercase();
     Ok(NamedLock::new(LockName::hashed(&format!("diesel-migrations:{database}")))?)

@@ -2,10 +2,10 @@
 
 use crate::{
     driver::{
-        MysqlSession,
+        NamedLockConnection,
         blocking::{Blocking, ready},
     },
-    holder::Holder,
+    holder::SessionInfo,
     name::LockName,
     operator_error::OperatorError,
     section::{describe_session, holds_lock, kill::kill_holder, who_holds},
@@ -29,7 +29,7 @@ use crate::{
 ///
 /// ```no_run
 /// # use diesel::MysqlConnection;
-/// use diesel_named_lock::{LockName, OperatorError, break_lock};
+/// use diesel_named_lock::{LockName, operator::{OperatorError, break_lock}};
 ///
 /// # fn unblock(conn: &mut MysqlConnection, name: &LockName) -> Result<(), OperatorError> {
 /// match break_lock(conn, name)? {
@@ -48,7 +48,7 @@ use crate::{
 ///   old versions `SUPER`. Nothing was ended. For sessions of its own account it needs nothing.
 /// * [`OperatorError::Database`] where the session was told to end, but holds the lock a second later: it may be rolling
 ///   back. Try again.
-pub fn break_lock<C: MysqlSession>(conn: &mut C, name: &LockName) -> Result<Option<Holder>, OperatorError> {
+pub fn break_lock<C: NamedLockConnection>(conn: &mut C, name: &LockName) -> Result<Option<SessionInfo>, OperatorError> {
     let found = ready(who_holds::<Blocking, C>(conn, name))?;
     let Some(session) = found.holder else { return Ok(None) };
     if ready(holds_lock::<Blocking, C>(conn, name))? {

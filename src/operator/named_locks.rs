@@ -6,10 +6,10 @@ use diesel::result::QueryResult;
 
 use crate::{
     driver::{
-        MysqlSession,
+        NamedLockConnection,
         blocking::{Blocking, ready},
     },
-    holder::Holder,
+    holder::SessionInfo,
     name::{LockName, folded},
     operator_error::OperatorError,
     section::{describe_holder, who_holds},
@@ -24,7 +24,7 @@ pub struct NamedLocks {
     pub locks: Vec<LockState>,
     /// Sessions that wait for some named lock of which the server does not say which one: on MariaDB without the
     /// Performance Schema. The longest waiting comes first.
-    pub unplaced: Vec<Holder>,
+    pub unassigned_waiters: Vec<SessionInfo>,
 }
 
 /// One named lock, its holder and its waiters.
@@ -34,19 +34,19 @@ pub struct LockState {
     /// The name, as the server lists it: MySQL in lower case, MariaDB cut after 64 characters.
     pub name: String,
     /// Who holds it; `None` in the moment between two holders.
-    pub holder: Option<Holder>,
+    pub holder: Option<SessionInfo>,
     /// For how long it has been held. `None` where the server does not tell: MySQL never does, nor MariaDB's Performance
     /// Schema; MariaDB's plugin does, from some version on (measured: 10.11.19).
     pub held_for: Option<Duration>,
     /// Who waits for it, first come first, each described as a holder is.
-    pub waiters: Vec<Holder>,
+    pub waiters: Vec<SessionInfo>,
 }
 
 /// All the named locks of the server that `conn` talks to, with holders and waiters.
 ///
 /// They come from `performance_schema.metadata_locks` (MySQL manual, "The metadata_locks Table"), and on MariaDB, where that
 /// is switched off by default, from `information_schema.METADATA_LOCK_INFO` of the plugin `metadata_lock_info` (MariaDB
-/// manual, "Metadata Lock Info Plugin"). That one lists holders only: who waits is then in [`NamedLocks::unplaced`].
+/// manual, "Metadata Lock Info Plugin"). That one lists holders only: who waits is then in [`NamedLocks::unassigned_waiters`].
 ///
 /// Three to five statements, which take the server longer the more metadata locks there are: for operators, not for sections.
 ///
@@ -62,7 +62,7 @@ pub struct LockState {
 ///
 /// ```no_run
 /// # use diesel::MysqlConnection;
-/// use diesel_named_lock::{OperatorError, named_locks};
+/// use diesel_named_lock::operator::{OperatorError, named_locks};
 ///
 /// # fn show(conn: &mut MysqlConnection) -> Result<(), OperatorError> {
 /// for lock in named_locks(conn)?.in_scope("shop") {
@@ -76,16 +76,16 @@ pub struct LockState {
 ///
 /// # Errors
 ///
-/// [`OperatorError::NotListed`] or [`OperatorError::Denied`], never an empty list, where the server does not list its locks or
+/// [`OperatorError::ListUnavailable`] or [`OperatorError::Denied`], never an empty list, where the server does not list its locks or
 /// this account may not see all of them. On MySQL it needs `SELECT` on `performance_schema`, on MariaDB `PROCESS` (and, for
 /// its Performance Schema, that `SELECT`, too).
-pub fn named_locks<C: MysqlSession>(conn: &mut C) -> Result<NamedLocks, OperatorError> {
-    let mut unplaced = Vec::new();
+pub fn named_locks<C: NamedLockConnection>(conn: &mut C) -> Result<NamedLocks, OperatorError> {
+    let mut unassigned_waiters = Vec::new();
     let mut locks = BTreeMap::new();
     for Party { name, holds, held_ms, connection_id, process } in named_locks::parties(conn)? {
         let session = process.into_holder(connection_id);
         let Some(name) = name else {
-            unplaced.push(session);
+            unassigned_waiters.push(session);
             continue;
         };
         let lock =
@@ -97,7 +97,7 @@ pub fn named_locks<C: MysqlSession>(conn: &mut C) -> Result<NamedLocks, Operator
             lock.waiters.push(session);
         }
     }
-    Ok(NamedLocks { locks: locks.into_values().collect(), unplaced })
+    Ok(NamedLocks { locks: locks.into_values().collect(), unassigned_waiters })
 }
 
 impl NamedLocks {
@@ -105,7 +105,7 @@ impl NamedLocks {
     ///
     /// ```no_run
     /// # use diesel::MysqlConnection;
-    /// # use diesel_named_lock::{OperatorError, named_locks};
+    /// # use diesel_named_lock::operator::{OperatorError, named_locks};
     /// # fn show(conn: &mut MysqlConnection) -> Result<(), OperatorError> {
     /// let imports = named_locks(conn)?.with_prefix("shop:import-").count();
     /// # Ok(())
@@ -120,7 +120,7 @@ impl NamedLocks {
     ///
     /// ```no_run
     /// # use diesel::MysqlConnection;
-    /// # use diesel_named_lock::{OperatorError, named_locks};
+    /// # use diesel_named_lock::operator::{OperatorError, named_locks};
     /// # fn show(conn: &mut MysqlConnection) -> Result<(), OperatorError> {
     /// let of_the_shop = named_locks(conn)?.in_scope("shop").count();
     /// # Ok(())
@@ -152,7 +152,7 @@ impl LockName {
     /// # Errors
     ///
     /// Diesel's, where the server does not answer.
-    pub fn is_free<C: MysqlSession>(&self, conn: &mut C) -> QueryResult<bool> {
+    pub fn is_free<C: NamedLockConnection>(&self, conn: &mut C) -> QueryResult<bool> {
         Ok(ready(who_holds::<Blocking, C>(conn, self))?.is_free())
     }
 
@@ -175,7 +175,7 @@ impl LockName {
     /// # Errors
     ///
     /// Diesel's, where the server does not answer.
-    pub fn holder<C: MysqlSession>(&self, conn: &mut C) -> QueryResult<Option<Holder>> {
+    pub fn holder<C: NamedLockConnection>(&self, conn: &mut C) -> QueryResult<Option<SessionInfo>> {
         ready(describe_holder::<Blocking, C>(conn, self))
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use diesel::result::QueryResult;
 
-use crate::{driver::MysqlSession, operator::diagnosis, statement::facts};
+use crate::{driver::NamedLockConnection, operator::diagnosis, statement::facts};
 
 /// What [`server_report`] found out about a server. Printed with `{}`, it is for people to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub enum Topic {
     /// Whether a session can hold several named locks at once.
     SeveralLocks,
     /// A server that is no MySQL or MariaDB, but speaks their language: TiDB, Vitess, Aurora.
-    Relative,
+    Compatibility,
     /// A server that refuses writes.
     ReadOnly,
     /// A server that replicates from another one.
@@ -111,12 +111,12 @@ pub enum Topic {
 ///
 /// ```no_run
 /// # use diesel::{MysqlConnection, QueryResult};
-/// use diesel_named_lock::{Severity, server_report};
+/// use diesel_named_lock::operator::{Severity, server_report};
 ///
 /// # fn check(conn: &mut MysqlConnection) -> QueryResult<()> {
 /// let report = server_report(conn)?;
 /// println!("{report}");
-/// assert!(report.worst() < Severity::Danger, "named locks protect nothing here");
+/// assert!(report.max_severity() < Severity::Danger, "named locks protect nothing here");
 /// # Ok(())
 /// # }
 /// ```
@@ -124,7 +124,7 @@ pub enum Topic {
 /// # Errors
 ///
 /// Diesel's, where the server does not answer the plainest of the questions.
-pub fn server_report<C: MysqlSession>(conn: &mut C) -> QueryResult<ServerReport> {
+pub fn server_report<C: NamedLockConnection>(conn: &mut C) -> QueryResult<ServerReport> {
     facts::gather(conn).map(diagnosis::report)
 }
 
@@ -133,16 +133,16 @@ impl ServerReport {
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, QueryResult};
-    /// # use diesel_named_lock::{Severity, server_report};
+    /// # use diesel_named_lock::operator::{Severity, server_report};
     /// # fn check(conn: &mut MysqlConnection) -> QueryResult<()> {
-    /// if server_report(conn)?.worst() == Severity::Danger {
+    /// if server_report(conn)?.max_severity() == Severity::Danger {
     ///     eprintln!("named locks do not protect what they seem to");
     /// }
     /// # Ok(())
     /// # }
     /// ```
     #[must_use]
-    pub fn worst(&self) -> Severity {
+    pub fn max_severity(&self) -> Severity {
         self.findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Info)
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     deadline::{Deadline, Timeout},
     driver::Driver,
     error::NamedLockError,
-    idle_limit::AbandonAfter,
+    idle_limit::IdleLimit,
     name::LockName,
     statement::{
         acquire::{Answer, GetLock, GetLockOnMysql, GetLockOrAskOnce},
@@ -31,7 +31,7 @@ pub(crate) struct Request {
     /// How long the server waits for the first lock: a whole number of seconds stays one, which MySQL waits for best.
     pub(crate) first_wait: Timeout,
     pub(crate) reentrant: bool,
-    pub(crate) idle_limit: Option<AbandonAfter>,
+    pub(crate) idle_limit: Option<IdleLimit>,
 }
 
 /// Refuses a connection on which a section can't begin, without I/O.
@@ -81,7 +81,7 @@ impl Hold {
     async fn shorten_timeouts<D: Driver<C>, C>(
         &mut self,
         conn: &mut C,
-        limit: AbandonAfter,
+        limit: IdleLimit,
     ) -> Result<(), NamedLockError> {
         match limit_idle_time::<D, C>(conn, limit, &mut self.timeouts).await {
             Ok(()) => Ok(()),
@@ -174,7 +174,7 @@ impl Hold {
 /// Shortens the session's timeouts, and keeps what they were before in `before`.
 pub(crate) async fn limit_idle_time<D: Driver<C>, C>(
     conn: &mut C,
-    limit: AbandonAfter,
+    limit: IdleLimit,
     before: &mut Option<Timeouts>,
 ) -> QueryResult<()> {
     let timeouts = ask_again::<D, C, _>(conn, &AskTimeouts).await?;

@@ -10,7 +10,7 @@ use diesel::{
 use crate::{
     connection_id::ConnectionId,
     driver::{Driver, retry::pauses},
-    holder::Holder,
+    holder::SessionInfo,
     name::LockName,
     statement::{
         Statement,
@@ -90,13 +90,16 @@ pub(crate) async fn holds_lock<D: Driver<C>, C>(conn: &mut C, name: &LockName) -
 }
 
 /// The session that holds the lock, described as far as the server lets this account see it.
-pub(crate) async fn describe_holder<D: Driver<C>, C>(conn: &mut C, name: &LockName) -> QueryResult<Option<Holder>> {
+pub(crate) async fn describe_holder<D: Driver<C>, C>(
+    conn: &mut C,
+    name: &LockName,
+) -> QueryResult<Option<SessionInfo>> {
     let Some(holder) = who_holds::<D, C>(conn, name).await?.holder else { return Ok(None) };
     Ok(Some(describe_session::<D, C>(conn, holder).await))
 }
 
 /// A session as far as the server lets this account see it: its id, at least.
-pub(crate) async fn describe_session<D: Driver<C>, C>(conn: &mut C, session: ConnectionId) -> Holder {
+pub(crate) async fn describe_session<D: Driver<C>, C>(conn: &mut C, session: ConnectionId) -> SessionInfo {
     let described = D::ask(conn, &DescribeSession::of(session)).await;
     described.unwrap_or_else(|_| Process::default().into_holder(session.get()))
 }

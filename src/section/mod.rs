@@ -19,9 +19,9 @@ mod release;
 #[cfg(test)]
 mod tests;
 
+pub use self::outcome::Section;
 pub(crate) use self::{
     acquire::{Request, limit_idle_time},
     ask::{describe_holder, describe_session, error_number, holds_lock, ping, who_holds},
     hold::Hold,
-    outcome::Section,
 };

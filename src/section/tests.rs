@@ -13,7 +13,7 @@ use crate::{
         script::{OTHER, OWN, Play, Plays, Said, Script, explore},
     },
     error::NamedLockError,
-    idle_limit::AbandonAfter,
+    idle_limit::IdleLimit,
     name::LockName,
     names::Names,
     statement::{acquire, release},
@@ -101,7 +101,7 @@ impl Work {
 fn section(play: &mut Play, case: Case, work: Work) -> Ended {
     let names = case.names.iter().map(|name| LockName::new(name).unwrap()).collect();
     let timeout = Timeout::After(case.timeout);
-    let idle_limit = case.idle_limit.then(|| AbandonAfter::new(Duration::from_secs(60)).unwrap());
+    let idle_limit = case.idle_limit.then(|| IdleLimit::new(Duration::from_secs(60)).unwrap());
     let request = Request { deadline: timeout.start(), first_wait: timeout, reentrant: case.reentrant, idle_limit };
     let mut hold = Hold::new(Names::in_locking_order(names).unwrap());
     let run = || {

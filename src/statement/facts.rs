@@ -15,7 +15,7 @@ use super::{
     question::{ask, ask_privileged},
 };
 use crate::{
-    driver::{MysqlSession, retry::retry},
+    driver::{NamedLockConnection, retry::retry},
     operator_error::OperatorError,
 };
 
@@ -53,7 +53,7 @@ pub(crate) struct Member {
 }
 
 /// Asks for all of it. What this account may not see is an error in its place.
-pub(crate) fn gather<C: MysqlSession>(conn: &mut C) -> QueryResult<Facts> {
+pub(crate) fn gather<C: NamedLockConnection>(conn: &mut C) -> QueryResult<Facts> {
     let version: String = retry(conn, |conn| select(sql::<Text>("VERSION()")).get_result(conn))?;
     let variables = variables(conn, VARIABLES)?;
     let global_variables = self::variables(conn, GLOBAL_VARIABLES)?;
@@ -90,7 +90,7 @@ struct Variable {
     value: String,
 }
 
-fn variables<C: MysqlSession>(conn: &mut C, query: &str) -> QueryResult<Variables> {
+fn variables<C: NamedLockConnection>(conn: &mut C, query: &str) -> QueryResult<Variables> {
     let found: Vec<Variable> = ask(conn, query).map_err(|unanswered| unanswered.error)?;
     Ok(found.into_iter().map(|variable| (variable.name.to_uppercase(), variable.value)).collect())
 }
@@ -102,7 +102,7 @@ struct Source {
     host: Option<String>,
 }
 
-fn sources<C: MysqlSession>(conn: &mut C, mariadb: bool) -> Result<Vec<String>, OperatorError> {
+fn sources<C: NamedLockConnection>(conn: &mut C, mariadb: bool) -> Result<Vec<String>, OperatorError> {
     // What `SHOW REPLICA STATUS` says; that one can't be prepared. A member of a group catches up over a channel, too.
     const ON_MYSQL: &str = "
         SELECT HOST AS Master_Host FROM performance_schema.replication_connection_configuration
@@ -116,7 +116,7 @@ fn sources<C: MysqlSession>(conn: &mut C, mariadb: bool) -> Result<Vec<String>, 
     Ok(sources.into_iter().filter_map(|source| source.host).collect())
 }
 
-fn members<C: MysqlSession>(conn: &mut C) -> Result<Vec<Member>, OperatorError> {
+fn members<C: NamedLockConnection>(conn: &mut C) -> Result<Vec<Member>, OperatorError> {
     // Of a server that has not joined since its start there is one row, without an id.
     const QUERY: &str = "
         SELECT MEMBER_ROLE AS role, MEMBER_STATE AS state, MEMBER_ID IN (@@server_uuid, '') AS asked
@@ -130,7 +130,7 @@ struct Session {
     id: u64,
 }
 
-fn connection_ids<C: MysqlSession>(conn: &mut C) -> QueryResult<Vec<u64>> {
+fn connection_ids<C: NamedLockConnection>(conn: &mut C) -> QueryResult<Vec<u64>> {
     const TIMES: usize = 5;
     // Not prepared once and for all: what is prepared may be what ties a proxy to a session.
     let mut ask = || ask(conn, "SELECT CONNECTION_ID() AS id").map_err(|unanswered| unanswered.error);
@@ -145,7 +145,7 @@ struct Count {
 }
 
 /// `false` as well if the server does not record the attributes, or this account may not see its own.
-fn by_router<C: MysqlSession>(conn: &mut C) -> bool {
+fn by_router<C: NamedLockConnection>(conn: &mut C) -> bool {
     const QUERY: &str = "
         SELECT COUNT(*) AS count FROM performance_schema.session_account_connect_attrs
         WHERE PROCESSLIST_ID = CONNECTION_ID() AND ATTR_NAME = '_client_ip'";

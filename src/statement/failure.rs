@@ -2,9 +2,9 @@
 
 use crate::driver::{
     blocking::{Blocking, ready},
-    status::MysqlSession,
+    status::NamedLockConnection,
 };
 
-pub(crate) fn error_number<C: MysqlSession>(conn: &mut C) -> Option<i32> {
+pub(crate) fn error_number<C: NamedLockConnection>(conn: &mut C) -> Option<i32> {
     ready(crate::section::error_number::<Blocking, C>(conn))
 }

@@ -14,7 +14,7 @@ use super::{
     question::{Unanswered, ask, ask_privileged},
 };
 use crate::{
-    driver::{MysqlSession, retry::retry},
+    driver::{NamedLockConnection, retry::retry},
     operator_error::OperatorError,
 };
 
@@ -35,14 +35,14 @@ pub(crate) struct Party {
 }
 
 /// Who holds and who waits, the waiters of each lock in their order.
-pub(crate) fn parties<C: MysqlSession>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
+pub(crate) fn parties<C: NamedLockConnection>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
     match retry(conn, |conn| select(sql::<Bool>("VERSION() LIKE '%MariaDB%'")).get_result(conn))? {
         false => on_mysql(conn),
         true => on_mariadb(conn),
     }
 }
 
-fn on_mysql<C: MysqlSession>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
+fn on_mysql<C: NamedLockConnection>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
     // Nobody waits but in the last thing that a statement does, so the order of their begins is that of the queue. Where
     // these are not recorded (consumer `events_statements_current`), there are only whole seconds.
     const QUERY: &str = "
@@ -62,7 +62,7 @@ fn on_mysql<C: MysqlSession>(conn: &mut C) -> Result<Vec<Party>, OperatorError> 
 
 /// The Performance Schema, which is switched off by default, tells all; but not what prepared statement a session runs. The
 /// plugin tells the holders only: who waits then stands in the process list, but not for what.
-fn on_mariadb<C: MysqlSession>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
+fn on_mariadb<C: NamedLockConnection>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
     const PLACED: &str = "
         SELECT l.OBJECT_NAME AS name, l.LOCK_STATUS = 'GRANTED' AS holds, NULL AS held_ms, p.ID AS connection_id,
                p.USER AS user, p.HOST AS host, p.DB AS db, LEFT(p.INFO, 1024) AS info, p.TIME AS time
@@ -86,7 +86,7 @@ fn on_mariadb<C: MysqlSession>(conn: &mut C) -> Result<Vec<Party>, OperatorError
     by_the_plugin(conn)
 }
 
-fn by_the_plugin<C: MysqlSession>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
+fn by_the_plugin<C: NamedLockConnection>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
     const UNKNOWN_COLUMN: i32 = 1054;
     const UNKNOWN_TABLE: i32 = 1109;
 
@@ -97,7 +97,7 @@ fn by_the_plugin<C: MysqlSession>(conn: &mut C) -> Result<Vec<Party>, OperatorEr
         answer => answer,
     };
     answer.map_err(|Unanswered { number, error }| match number {
-        Some(UNKNOWN_TABLE) => OperatorError::NotListed {
+        Some(UNKNOWN_TABLE) => OperatorError::ListUnavailable {
             reason: "its plugin `metadata_lock_info` is not installed",
             remedy: "INSTALL SONAME 'metadata_lock_info'",
         },
@@ -135,7 +135,7 @@ struct Switch {
 }
 
 /// Whether the Performance Schema lists named locks.
-fn instrumented<C: MysqlSession>(conn: &mut C) -> Result<(), OperatorError> {
+fn instrumented<C: NamedLockConnection>(conn: &mut C) -> Result<(), OperatorError> {
     const QUERY: &str = "
         SELECT 'performance_schema' AS name, @@performance_schema = 1 AS is_on
         UNION ALL
@@ -164,5 +164,5 @@ fn instrumented<C: MysqlSession>(conn: &mut C) -> Result<(), OperatorError> {
     } else {
         return Ok(());
     };
-    Err(OperatorError::NotListed { reason, remedy })
+    Err(OperatorError::ListUnavailable { reason, remedy })
 }

@@ -4,7 +4,7 @@ use diesel::{RunQueryDsl, dsl::sql, result::Error, select, sql_types::Text};
 
 use super::failure;
 use crate::{
-    driver::{MysqlSession, retry::retry},
+    driver::{NamedLockConnection, retry::retry},
     operator_error::OperatorError,
 };
 
@@ -19,13 +19,13 @@ pub(crate) enum Privilege {
 }
 
 /// Right after a statement failed that needs this privilege: did it fail for lack of it?
-pub(crate) fn explain<C: MysqlSession>(conn: &mut C, privilege: Privilege, error: Error) -> OperatorError {
+pub(crate) fn explain<C: NamedLockConnection>(conn: &mut C, privilege: Privilege, error: Error) -> OperatorError {
     let number = failure::error_number(conn);
     explain_number(conn, privilege, number, error)
 }
 
 /// The same of a statement whose error number is known.
-pub(crate) fn explain_number<C: MysqlSession>(
+pub(crate) fn explain_number<C: NamedLockConnection>(
     conn: &mut C,
     privilege: Privilege,
     number: Option<i32>,
@@ -58,7 +58,7 @@ impl Privilege {
 }
 
 /// The server's version, and the account that this session has the privileges of, as a `GRANT` takes it.
-fn account<C: MysqlSession>(conn: &mut C) -> Result<(String, String), Error> {
+fn account<C: NamedLockConnection>(conn: &mut C) -> Result<(String, String), Error> {
     let (version, account): (String, String) =
         select((sql::<Text>("VERSION()"), sql::<Text>("CURRENT_USER()"))).get_result(conn)?;
     // A user's name may have an `@` in it, a host's may not.

@@ -11,7 +11,7 @@ use diesel::{
 };
 
 use super::{Statement, cached};
-use crate::{connection_id::ConnectionId, holder::Holder};
+use crate::{connection_id::ConnectionId, holder::SessionInfo};
 
 /// What the process list says of a session; nothing if it does not show the session.
 #[derive(Debug, Clone, QueryableByName, Default)]
@@ -29,9 +29,16 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn into_holder(self, connection_id: u64) -> Holder {
+    pub(crate) fn into_holder(self, connection_id: u64) -> SessionInfo {
         let state_for = self.time.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-        Holder { connection_id, user: self.user, host: self.host, database: self.db, statement: self.info, state_for }
+        SessionInfo {
+            connection_id,
+            user: self.user,
+            host: self.host,
+            database: self.db,
+            statement: self.info,
+            state_for,
+        }
     }
 }
 
@@ -68,9 +75,9 @@ cached!(DescribeSession => DescribeSession);
 
 impl Statement for DescribeSession {
     type Row = (Option<String>, Option<String>, Option<String>, Option<String>, Option<i64>);
-    type Answer = Holder;
+    type Answer = SessionInfo;
 
-    fn read(&self, (user, host, db, info, time): Self::Row) -> Holder {
+    fn read(&self, (user, host, db, info, time): Self::Row) -> SessionInfo {
         Process { user, host, db, info, time }.into_holder(self.id)
     }
 }

@@ -9,7 +9,7 @@ use super::{
     privilege::{self, Privilege},
 };
 use crate::{
-    driver::{MysqlSession, retry::pauses},
+    driver::{NamedLockConnection, retry::pauses},
     operator_error::OperatorError,
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct Unanswered {
 /// for empty, and answer 0 without an error.
 pub(crate) fn ask<C, R>(conn: &mut C, query: &str) -> Result<Vec<R>, Unanswered>
 where
-    C: MysqlSession,
+    C: NamedLockConnection,
     R: QueryableByName<Mysql> + 'static,
 {
     const INTERRUPTED: i32 = 1317;
@@ -47,7 +47,7 @@ where
 /// Asks what only an account with this privilege is told.
 pub(crate) fn ask_privileged<C, R>(conn: &mut C, privilege: Privilege, query: &str) -> Result<Vec<R>, OperatorError>
 where
-    C: MysqlSession,
+    C: NamedLockConnection,
     R: QueryableByName<Mysql> + 'static,
 {
     ask(conn, query).map_err(|Unanswered { number, error }| privilege::explain_number(conn, privilege, number, error))

@@ -7,12 +7,12 @@ use diesel::{
     r2d2::{ConnectionManager, ManageConnection, Pool, TestCustomizer},
     sql_query,
 };
-use diesel_named_lock::{MysqlSession, NamedLockError, NamedLockExt};
+use diesel_named_lock::{NamedLockConnection, NamedLockError, NamedLockExt};
 
 use crate::world::*;
 
 /// Code that does not care which kind of connection it gets.
-fn held_inside<C: MysqlSession>(conn: &mut C, name: &str) -> bool {
+fn held_inside<C: NamedLockConnection>(conn: &mut C, name: &str) -> bool {
     let outcome: Result<_, NamedLockError> = conn.with_named_lock(name, SOON, |conn| {
         let inside = conn.transaction(|conn| {
             sql_query("SELECT 1").execute(conn)?;

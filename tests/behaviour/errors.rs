@@ -3,7 +3,7 @@
 use std::{error::Error as _, thread, time::Duration};
 
 use diesel::{prelude::*, result::Error as Diesel, sql_query};
-use diesel_named_lock::{Holder, NamedLockError, NamedLockExt};
+use diesel_named_lock::{NamedLockError, NamedLockExt, SessionInfo};
 use url::Url;
 
 use crate::world::*;
@@ -14,7 +14,7 @@ fn timeout(conn: &mut MysqlConnection, name: &str) -> NamedLockError {
     outcome.unwrap_err()
 }
 
-fn holder_in(error: &NamedLockError) -> &Holder {
+fn holder_in(error: &NamedLockError) -> &SessionInfo {
     match error {
         NamedLockError::Timeout { holder: Some(holder), .. } => holder,
         other => panic!("{other:?}"),

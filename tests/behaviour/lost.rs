@@ -47,7 +47,7 @@ fn the_value_of_work_whose_session_was_killed_is_kept_by_a_section() {
     });
     let section = section.unwrap();
     assert_eq!(section.value, "precious");
-    assert!(matches!(section.lost, Some(NamedLockError::Lost { .. })), "{:?}", section.lost);
+    assert!(matches!(section.error, Some(NamedLockError::Lost { .. })), "{:?}", section.error);
 }
 
 #[test]

@@ -59,7 +59,7 @@ proptest! {
 #[test]
 fn names_that_differ_only_in_letter_case_are_refused_since_mysql_takes_them_for_one() {
     let refused = NamedLock::all_of(["stock", "Stock"]);
-    assert!(matches!(refused, Err(NamedLockError::InvalidName(InvalidName::SameButForCase(..)))), "{refused:?}");
+    assert!(matches!(refused, Err(NamedLockError::InvalidName(InvalidName::DifferOnlyInCase(..)))), "{refused:?}");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn names_in_different_case_are_taken_at_the_same_place() {
 fn names_that_mysql_takes_for_one_are_ordered_as_one() {
     for (one, other) in [("ΟΔΟΣ", "οδοσ"), ("İX", "ix"), ("ÄÖÜ", "äöü")] {
         let refused = NamedLock::all_of([one, other]);
-        assert!(matches!(refused, Err(NamedLockError::InvalidName(InvalidName::SameButForCase(..)))), "{refused:?}");
+        assert!(matches!(refused, Err(NamedLockError::InvalidName(InvalidName::DifferOnlyInCase(..)))), "{refused:?}");
     }
 }
 

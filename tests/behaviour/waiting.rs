@@ -164,7 +164,7 @@ fn the_time_waited_and_the_time_held_are_told_apart() {
     });
     assert!(section.waited >= pause, "{section:?}");
     assert!(section.held >= 2 * pause, "{section:?}");
-    assert!(section.lost.is_none());
+    assert!(section.error.is_none());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel_named_lock::NamedLockPool;
+use diesel_named_lock::pool::NamedLockPool;
 
 use crate::{
     proxy::Proxy,
@@ -44,7 +44,7 @@ pub fn scenarios() -> Vec<Scenario> {
 
 /// Never out of hand-offs.
 fn locks(pool: &Connections) -> Locks {
-    NamedLockPool::builder(pool.clone()).max_hand_offs(u32::MAX).hand_off_for(PATIENCE).build()
+    NamedLockPool::builder(pool.clone()).max_hand_offs(u32::MAX).max_hand_off_time(PATIENCE).build()
 }
 
 /// Runs two sections, the second one in line behind the first for so long. `at_end` is the end of the first one's work,

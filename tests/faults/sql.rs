@@ -11,7 +11,7 @@ use diesel::{
     sql_query,
     sql_types::{BigInt, Nullable, Text},
 };
-use diesel_named_lock::MysqlSession;
+use diesel_named_lock::NamedLockConnection;
 
 /// How long anything that is waited for may take.
 pub const PATIENCE: Duration = Duration::from_secs(15);
@@ -27,11 +27,11 @@ pub fn connect(url: &str) -> MysqlConnection {
 }
 
 /// The one number that a query `SELECT … AS number` answers.
-pub fn number<C: MysqlSession>(conn: &mut C, query: &str) -> Option<i64> {
+pub fn number<C: NamedLockConnection>(conn: &mut C, query: &str) -> Option<i64> {
     sql_query(query).get_result::<Number>(conn).unwrap_or_else(|error| panic!("{query}: {error}")).number
 }
 
-pub fn id<C: MysqlSession>(conn: &mut C) -> u64 {
+pub fn id<C: NamedLockConnection>(conn: &mut C) -> u64 {
     number(conn, "SELECT CONNECTION_ID() AS number").and_then(unsigned).expect("a connection id")
 }
 
@@ -40,18 +40,18 @@ fn unsigned(id: i64) -> Option<u64> {
 }
 
 /// `GET_LOCK`, as an application would without this crate.
-pub fn get_lock<C: MysqlSession>(conn: &mut C, name: &str, timeout: Duration) -> QueryResult<bool> {
+pub fn get_lock<C: NamedLockConnection>(conn: &mut C, name: &str, timeout: Duration) -> QueryResult<bool> {
     let query = format!("SELECT GET_LOCK(?, {}) AS number", timeout.as_secs());
     Ok(sql_query(query).bind::<Text, _>(name).get_result::<Number>(conn)?.number == Some(1))
 }
 
-pub fn release_lock<C: MysqlSession>(conn: &mut C, name: &str) -> QueryResult<bool> {
+pub fn release_lock<C: NamedLockConnection>(conn: &mut C, name: &str) -> QueryResult<bool> {
     let query = sql_query("SELECT RELEASE_LOCK(?) AS number").bind::<Text, _>(name);
     Ok(query.get_result::<Number>(conn)?.number == Some(1))
 }
 
 /// The connection id of who holds the lock.
-pub fn holder<C: MysqlSession>(conn: &mut C, name: &str) -> QueryResult<Option<u64>> {
+pub fn holder<C: NamedLockConnection>(conn: &mut C, name: &str) -> QueryResult<Option<u64>> {
     let query = sql_query("SELECT CAST(IS_USED_LOCK(?) AS SIGNED) AS number").bind::<Text, _>(name);
     Ok(query.get_result::<Number>(conn)?.number.and_then(unsigned))
 }

@@ -16,7 +16,7 @@ use diesel::{
     r2d2::{ConnectionManager, Pool, PooledConnection},
     sql_query,
 };
-use diesel_named_lock::{MysqlSession, NamedLock, NamedLockError, NamedLockPool, Section};
+use diesel_named_lock::{NamedLock, NamedLockConnection, NamedLockError, Section, pool::NamedLockPool};
 use test_server::{Product, Server};
 
 use crate::{
@@ -160,7 +160,7 @@ impl Stage {
     }
 
     /// Runs a section, notes what its caller sees, and makes sure that nothing of the work got lost.
-    pub fn section<C: MysqlSession>(
+    pub fn section<C: NamedLockConnection>(
         &self,
         lock: &NamedLock,
         conn: &mut C,
@@ -176,7 +176,7 @@ impl Stage {
         locks: &Locks,
         work: impl FnOnce(&mut Checkout) -> Work,
     ) -> Outcome {
-        self.watched(work, |work| lock.section_pooled(locks, work))
+        self.watched(work, |work| locks.section(lock, work))
     }
 
     fn watched<C>(
@@ -206,7 +206,7 @@ impl Stage {
             Ok(Ok(section)) => {
                 let kept = Some(format!("{:?}", section.value)) == returned;
                 self.check(kept, &format!("{returned:?} became {:?}", section.value));
-                match (section.value, section.lost) {
+                match (section.value, section.error) {
                     (Err(error), _) | (Ok(_), Some(error)) => Outcome::of(&error),
                     (Ok(_), None) => Outcome::Ok,
                 }

@@ -8,10 +8,7 @@ use diesel::{
     result::{DatabaseErrorKind, Error::DatabaseError},
     sql_query,
 };
-use diesel_named_lock::{
-    FenceExt,
-    fence::{self, FenceError},
-};
+use diesel_named_lock::fence::{self, FenceError, FenceExt};
 
 use crate::{stage::*, world::*};
 

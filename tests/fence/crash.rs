@@ -1,7 +1,10 @@
 //! Tokens outlast the server's process.
 
 use diesel::{connection::SimpleConnection, prelude::*};
-use diesel_named_lock::{FenceExt, NamedLockError, fence::FenceError};
+use diesel_named_lock::{
+    NamedLockError,
+    fence::{FenceError, FenceExt},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use test_server::{Product, Server};
 

@@ -2,8 +2,8 @@
 
 use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::{
-    FenceExt, NamedLockError,
-    fence::{self, FenceError},
+    NamedLockError,
+    fence::{self, FenceError, FenceExt},
 };
 
 use crate::{stage::*, world::*};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use diesel::{connection::SimpleConnection, prelude::*, sql_query, sql_types::BigInt};
-use diesel_named_lock::{FenceExt, fence::FenceError};
+use diesel_named_lock::fence::{FenceError, FenceExt};
 
 use crate::{stage::*, world::*};
 

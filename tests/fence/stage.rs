@@ -1,7 +1,7 @@
 //! A database with the table of the tokens, and sections that take one.
 
 use diesel::{MysqlConnection, connection::SimpleConnection};
-use diesel_named_lock::{FenceExt, FencingToken, fence::FenceError};
+use diesel_named_lock::fence::{FenceError, FenceExt, FencingToken};
 
 pub use crate::database::{Database, database};
 use crate::world::SOON;

@@ -6,7 +6,10 @@ use std::{
 };
 
 use diesel::{prelude::*, sql_query, sql_types::Text};
-use diesel_named_lock::{FenceExt, NamedLockError, fence::FenceError};
+use diesel_named_lock::{
+    NamedLockError,
+    fence::{FenceError, FenceExt},
+};
 
 use crate::{stage::*, world::*};
 

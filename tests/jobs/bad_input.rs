@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel_named_lock::{InvalidName, JobError, NamedLockError, SingletonJob};
+use diesel_named_lock::{
+    InvalidName, NamedLockError,
+    job::{JobError, SingletonJob},
+};
 
 use crate::{database::*, world::*};
 
@@ -14,7 +17,7 @@ fn bad_jobs() -> Vec<SingletonJob> {
         job.clone().at_most_every(Duration::ZERO),
         job.clone().at_most_every(too_long),
         job.clone().at_most_every(Duration::MAX),
-        job.clone().at_most_every(HOUR).abandoned_due_after(too_long),
+        job.clone().at_most_every(HOUR).retry_abandoned_after(too_long),
         job.clone().once_for(""),
         job.clone().once_for("x".repeat(SingletonJob::MAX_KEY_BYTES + 1)),
         job.once_for("é".repeat(128)),

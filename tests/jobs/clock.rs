@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use diesel::connection::SimpleConnection;
-use diesel_named_lock::JobError;
+use diesel_named_lock::job::JobError;
 
 use crate::{database::*, world::*};
 
@@ -57,7 +57,7 @@ fn a_clock_that_was_years_ahead_delays_the_job_by_no_more_than_an_interval() {
 #[test]
 fn after_the_clock_is_set_back_an_abandoned_run_is_due_after_the_whole_time() {
     let database = Database::with_ledger();
-    let job = job("back_abandoned").once_for(1).abandoned_due_after(HOUR);
+    let job = job("back_abandoned").once_for(1).retry_abandoned_after(HOUR);
     abandon(&job, &database);
     // From now to a day of last century.
     let mut conn = database.connect();

@@ -1,7 +1,7 @@
 //! Round trips, counted by the server itself. No timing.
 
 use diesel::{prelude::*, sql_query};
-use diesel_named_lock::{JobError, JobOutcome, JobState};
+use diesel_named_lock::job::{JobError, JobOutcome, JobState};
 
 use crate::{database::*, world::*};
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use diesel::{connection::SimpleConnection, prelude::*};
-use diesel_named_lock::{JobError, JobOutcome, JobState, JobStatus, SingletonJob};
+use diesel_named_lock::job::{JobError, JobOutcome, JobState, JobStatus, SingletonJob};
 use url::Url;
 
 use crate::world::*;

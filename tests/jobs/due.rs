@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel_named_lock::{JobError, JobOutcome};
+use diesel_named_lock::job::{JobError, JobOutcome};
 
 use crate::{database::*, world::*};
 
@@ -74,7 +74,7 @@ fn a_failed_run_is_due_again_at_once() {
 #[test]
 fn a_failed_run_keeps_its_slot_where_that_was_said() {
     let database = Database::with_ledger();
-    let (mut conn, job) = (database.connect(), job("keeps").failed_keeps_slot());
+    let (mut conn, job) = (database.connect(), job("keeps").no_retry_after_failure());
     let start = set_clock(&mut conn, Duration::ZERO);
     let (hourly, once) = (job.clone().at_most_every(HOUR), job.once_for(1));
     fail(&hourly, &mut conn);
@@ -95,7 +95,7 @@ fn an_abandoned_run_is_due_again_at_once() {
 #[test]
 fn an_abandoned_run_is_due_again_after_the_time_that_was_said() {
     let database = Database::with_ledger();
-    let job = job("waits").at_most_every(HOUR * 24).once_for(1).abandoned_due_after(HOUR);
+    let job = job("waits").at_most_every(HOUR * 24).once_for(1).retry_abandoned_after(HOUR);
     abandon(&job, &database);
     let mut conn = database.connect();
     let next = database.status(&job).started + HOUR;

@@ -6,7 +6,10 @@ use std::{
 };
 
 use diesel::{connection::SimpleConnection, prelude::*, result::Error as DieselError};
-use diesel_named_lock::{JobError, JobState, NamedLockError, SingletonJob};
+use diesel_named_lock::{
+    NamedLockError,
+    job::{JobError, JobState, SingletonJob},
+};
 
 use crate::{database::*, world::*};
 

@@ -1,7 +1,10 @@
 //! A lock that was lost during the work.
 
 use diesel::r2d2::Pool;
-use diesel_named_lock::{JobError, JobState, NamedLockError};
+use diesel_named_lock::{
+    NamedLockError,
+    job::{JobError, JobState},
+};
 
 use crate::{database::*, world::*};
 

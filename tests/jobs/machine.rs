@@ -9,7 +9,7 @@ use std::{
 };
 
 use diesel::{MysqlConnection, prelude::*};
-use diesel_named_lock::{JobError, JobOutcome, SingletonJob};
+use diesel_named_lock::job::{JobError, JobOutcome, SingletonJob};
 
 use crate::database::*;
 

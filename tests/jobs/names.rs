@@ -1,6 +1,9 @@
 //! A job and a key are their bytes.
 
-use diesel_named_lock::{JobOutcome, LockName, SingletonJob};
+use diesel_named_lock::{
+    LockName,
+    job::{JobOutcome, SingletonJob},
+};
 
 use crate::{database::*, world::*};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel_named_lock::JobState;
+use diesel_named_lock::job::JobState;
 
 use crate::{
     database::*,

@@ -1,7 +1,7 @@
 //! Sessions whose settings are not the usual ones.
 
 use diesel::{Connection, connection::SimpleConnection};
-use diesel_named_lock::{JobError, JobOutcome, JobState, SingletonJob};
+use diesel_named_lock::job::{JobError, JobOutcome, JobState, SingletonJob};
 
 use crate::{database::*, world::*};
 
@@ -55,7 +55,7 @@ fn a_job_is_the_same_whatever_the_session_is_set_to() {
 /// What is not recorded would be taken for abandoned, and be due at once.
 #[test]
 fn a_failure_keeps_its_slot_whatever_the_text_of_its_error() {
-    let (database, job) = (Database::with_ledger(), job("keeps").at_most_every(HOUR).failed_keeps_slot());
+    let (database, job) = (Database::with_ledger(), job("keeps").at_most_every(HOUR).no_retry_after_failure());
     let mut conn = database.connect();
     conn.batch_execute("SET NAMES latin1").unwrap();
     let failed = job.run(&mut conn, |_| Err::<(), Box<dyn std::error::Error>>("店".repeat(1000).into()));

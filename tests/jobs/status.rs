@@ -4,7 +4,7 @@ use diesel::{
     Connection,
     connection::{InstrumentationEvent, SimpleConnection},
 };
-use diesel_named_lock::{JobError, JobOutcome, JobState};
+use diesel_named_lock::job::{JobError, JobOutcome, JobState};
 
 use crate::{database::*, world::*};
 

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use diesel_named_lock::{JobError, JobOutcome, NamedLock, NamedLockError};
+use diesel_named_lock::{
+    NamedLock, NamedLockError,
+    job::{JobError, JobOutcome},
+};
 
 use crate::{database::*, world::*};
 

@@ -19,8 +19,8 @@ use diesel::{
     sql_query,
 };
 use diesel_named_lock::{
-    AbandonAfter, HandedOffEvent, HandleLockEvent, LockName, MysqlSession, NamedLock, NamedLockError, NamedLockExt,
-    NamedLockPool,
+    IdleLimit, LockName, NamedLock, NamedLockConnection, NamedLockError, NamedLockExt,
+    pool::{HandedOffEvent, HandleLockEvent, NamedLockPool},
 };
 
 use crate::{
@@ -35,35 +35,34 @@ const BOUND: Duration = Duration::from_secs(1);
 /// The server ends the session after the bound, and takes a moment for it. Its own timeouts are half a minute or more.
 const MARGIN: Duration = Duration::from_secs(5);
 
-fn after(bound: Duration) -> AbandonAfter {
-    AbandonAfter::new(bound).unwrap()
+fn limit(bound: Duration) -> IdleLimit {
+    IdleLimit::new(bound).unwrap()
 }
 
 fn bounded(name: &str) -> NamedLock {
-    NamedLock::new(name).unwrap().timeout(SOON).abandon_after(after(BOUND))
+    NamedLock::new(name).unwrap().timeout(SOON).idle_limit(BOUND)
 }
 
 /// `wait_timeout`, `net_read_timeout`, `net_write_timeout`.
-fn timeouts<C: MysqlSession>(conn: &mut C) -> [i64; 3] {
+fn timeouts<C: NamedLockConnection>(conn: &mut C) -> [i64; 3] {
     ["wait_timeout", "net_read_timeout", "net_write_timeout"]
         .map(|name| number(conn, &format!("SELECT CAST(@@{name} AS SIGNED) AS number")).unwrap())
 }
 
 fn bounded_pool(url: &str) -> Pool<Manager> {
     let builder = Pool::builder().max_size(1).connection_timeout(SOON);
-    builder.connection_customizer(Box::new(after(BOUND))).build(ConnectionManager::new(url)).unwrap()
+    builder.connection_customizer(Box::new(limit(BOUND))).build(ConnectionManager::new(url)).unwrap()
 }
 
 #[test]
 fn a_bound_that_a_server_can_not_keep_is_refused() {
     let year = Duration::from_secs(365 * 24 * 60 * 60);
     for invalid in [Duration::ZERO, Duration::from_millis(999), year + Duration::from_nanos(1), Duration::MAX] {
-        assert!(AbandonAfter::new(invalid).is_err(), "{invalid:?}");
+        assert!(IdleLimit::new(invalid).is_err(), "{invalid:?}");
     }
     let lock = NamedLock::new(fresh("bounds")).unwrap();
     for (bound, seconds) in [(BOUND, 1), (Duration::from_millis(1999), 1), (year, 28_800)] {
-        let inside: Outcome<_> =
-            lock.clone().abandon_after(after(bound)).run(&mut connect(), |conn| Ok(timeouts(conn)));
+        let inside: Outcome<_> = lock.clone().idle_limit(bound).run(&mut connect(), |conn| Ok(timeouts(conn)));
         assert_eq!(inside.unwrap()[0], seconds, "{bound:?}");
     }
 }
@@ -73,7 +72,7 @@ fn every_connection_of_a_pool_has_the_bound_where_its_timeouts_are_longer() {
     let default = timeouts(&mut connect());
     assert!(default.iter().all(|&seconds| seconds > 1), "{default:?}");
     assert_eq!(timeouts(&mut bounded_pool(server().url()).get().unwrap()), [1; 3]);
-    let pool = Pool::builder().max_size(1).connection_customizer(Box::new(after(40 * BOUND)));
+    let pool = Pool::builder().max_size(1).connection_customizer(Box::new(limit(40 * BOUND)));
     let pool = pool.build(Manager::new(server().url())).unwrap();
     assert_eq!(timeouts(&mut pool.get().unwrap()), default.map(|seconds| seconds.min(40)));
 }
@@ -134,7 +133,7 @@ fn a_host_that_vanishes_between_two_pings_keeps_the_lock_for_the_bound() {
             conn.keep_alive_while(BOUND / 5, |watch| {
                 thread::sleep(BOUND / 2);
                 network.silence();
-                wait_until("the bound to pass", || watch.unheard_for() > BOUND);
+                wait_until("the bound to pass", || watch.silent_for() > BOUND);
             });
             Ok(())
         })
@@ -244,7 +243,7 @@ fn the_timeouts_are_restored_on_every_way_out() {
 fn an_inner_section_gives_back_the_bound_of_the_outer_one() {
     let (mut conn, name) = (connect(), fresh("bound_nested"));
     let default = timeouts(&mut conn);
-    let outer = NamedLock::new(&*name).unwrap().abandon_after(after(5 * BOUND));
+    let outer = NamedLock::new(&*name).unwrap().idle_limit(5 * BOUND);
     let inner = bounded(&name).reentrant();
     let seen = outer.run(&mut conn, |conn| {
         let inside = inner.run(conn, |conn| Outcome::Ok(timeouts(conn)))?;
@@ -280,7 +279,7 @@ impl Instrumentation for PanicsOnSet {
 
 /// The server does not end the session while a test waits for it.
 fn loosely_bounded(name: &str) -> NamedLock {
-    NamedLock::new(name).unwrap().abandon_after(after(2 * SOON))
+    NamedLock::new(name).unwrap().idle_limit(2 * SOON)
 }
 
 #[test]
@@ -342,7 +341,7 @@ fn a_pool_of_locks_replaces_a_dead_connection_also_under_a_bound() {
     let own = id(&mut locks.pool().get().unwrap());
     kill(own);
     wait_until("the killed session to be gone", || !is_alive(own));
-    let session = bounded(&fresh("bound_dead")).run_pooled(&locks, |conn| Outcome::Ok(id(conn))).unwrap();
+    let session = locks.run(&bounded(&fresh("bound_dead")), |conn| Outcome::Ok(id(conn))).unwrap();
     assert_ne!(session, own);
 }
 
@@ -360,19 +359,17 @@ impl HandleLockEvent for HandOffs {
 fn a_bounded_section_is_not_handed_a_lock_and_hands_none_on() {
     let (pool, name, hand_offs) = (pool_of_one(), LockName::new(fresh("bound_pool")).unwrap(), HandOffs::default());
     let default = timeouts(&mut pool.get().unwrap());
-    let locks = NamedLockPool::builder(pool).hand_off_for(SOON).event_handler(Box::new(hand_offs.clone())).build();
+    let locks = NamedLockPool::builder(pool).max_hand_off_time(SOON).event_handler(Box::new(hand_offs.clone())).build();
     let plain = NamedLock::new(&name).unwrap().timeout(SOON);
     let (locks, bounded) = (&locks, bounded(name.as_str()));
     thread::scope(|scope| {
         let line = [(&plain, default), (&bounded, [1; 3]), (&plain, default)];
         let wait_in_line = |number: usize, (lock, expected): (&'_ NamedLock, [i64; 3])| {
             let lock = lock.clone();
-            scope.spawn(move || {
-                assert_eq!(lock.run_pooled(locks, |conn| Outcome::Ok(timeouts(conn))).unwrap(), expected)
-            });
+            scope.spawn(move || assert_eq!(locks.run(&lock, |conn| Outcome::Ok(timeouts(conn))).unwrap(), expected));
             wait_until("the next one in line", || locks.waiting(&name) == number + 1);
         };
-        let first = plain.run_pooled(locks, |_| {
+        let first = locks.run(&plain, |_| {
             line.into_iter().enumerate().for_each(|(number, next)| wait_in_line(number, next));
             Outcome::Ok(())
         });

@@ -12,7 +12,10 @@ use diesel::{
     r2d2::{self, CustomizeConnection, ManageConnection, Pool, PooledConnection, TestCustomizer},
     sql_query,
 };
-use diesel_named_lock::{CleanSessions, NamedLock, NamedLockError, NamedLockExt, NamedLockPool};
+use diesel_named_lock::{
+    NamedLock, NamedLockError, NamedLockExt,
+    pool::{CleanSessions, NamedLockPool},
+};
 use log::Level;
 
 use crate::{logged::logged, round_trips::asked, world::*};
@@ -268,7 +271,7 @@ fn the_test_transaction_of_a_pool_for_tests_is_kept_open() {
 fn sections_and_hand_offs_work_on_clean_sessions() {
     let (locks, name) = (NamedLockPool::new(clean_pool()), fresh("clean_pool"));
     let lock = NamedLock::new(&*name).unwrap().timeout(SOON);
-    let section = || lock.run_pooled(&locks, |conn| Outcome::Ok(holder(&name) == Some(id(conn)))).unwrap();
+    let section = || locks.run(&lock, |conn| Outcome::Ok(holder(&name) == Some(id(conn)))).unwrap();
     thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(section)).collect();
         assert!(threads.into_iter().all(|thread| thread.join().unwrap()));

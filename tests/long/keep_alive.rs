@@ -29,7 +29,7 @@ const ONCE: Duration = Duration::from_secs(3600);
 #[track_caller]
 fn assert_lost<T>(section: Outcome<Section<T>>) -> T {
     let section = section.expect("the work has run");
-    assert!(matches!(section.lost, Some(NamedLockError::Lost { .. })), "{:?}", section.lost);
+    assert!(matches!(section.error, Some(NamedLockError::Lost { .. })), "{:?}", section.error);
     section.value
 }
 
@@ -144,7 +144,7 @@ fn pings_that_kill_query_strikes_are_no_loss() {
                 killer.batch_execute(&format!("KILL QUERY {own}")).expect("KILL QUERY");
                 // So that no ping meets two of them.
                 let struck = Instant::now();
-                wait_until("a ping after it", || watch.unheard_for() < struck.elapsed() || watch.is_lost());
+                wait_until("a ping after it", || watch.silent_for() < struck.elapsed() || watch.is_lost());
             }
             Ok(watch.is_lost())
         })
@@ -228,9 +228,9 @@ fn on_a_network_that_goes_silent_the_computation_sees_for_how_long() {
     assert_lost(NamedLock::new(&*name).unwrap().section(&mut conn, |conn| {
         conn.keep_alive_while(OFTEN, |watch| {
             let start = Instant::now();
-            wait_until("answers", || start.elapsed() > 2 * bound && watch.unheard_for() < bound);
+            wait_until("answers", || start.elapsed() > 2 * bound && watch.silent_for() < bound);
             network.silence();
-            wait_until("the silence to be seen", || watch.unheard_for() > bound);
+            wait_until("the silence to be seen", || watch.silent_for() > bound);
             assert!(!watch.is_lost());
             network.close();
         });

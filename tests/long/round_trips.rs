@@ -1,7 +1,7 @@
 //! What a session has asked its server, counted by the server itself.
 
 use diesel::{prelude::*, sql_query, sql_types::Text};
-use diesel_named_lock::MysqlSession;
+use diesel_named_lock::NamedLockConnection;
 
 use crate::world::*;
 
@@ -12,7 +12,7 @@ struct Counter {
 }
 
 /// Statements executed, each of them a round trip; and statements prepared, each one more.
-pub fn asked<C: MysqlSession>(conn: &mut C) -> (i64, i64) {
+pub fn asked<C: NamedLockConnection>(conn: &mut C) -> (i64, i64) {
     let mut counter = |name: &str| -> i64 {
         let row: Counter = sql_query(format!("SHOW SESSION STATUS LIKE '{name}'")).get_result(conn).expect("a counter");
         row.value.parse().expect("a number")
@@ -21,7 +21,7 @@ pub fn asked<C: MysqlSession>(conn: &mut C) -> (i64, i64) {
 }
 
 /// How many of them `work` adds.
-pub fn asked_by<C: MysqlSession>(conn: &mut C, work: impl FnOnce(&mut C)) -> (i64, i64) {
+pub fn asked_by<C: NamedLockConnection>(conn: &mut C, work: impl FnOnce(&mut C)) -> (i64, i64) {
     let first = asked(conn);
     let second = asked(conn);
     work(conn);

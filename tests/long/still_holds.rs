@@ -27,7 +27,7 @@ fn a_lock_that_was_released_by_hand_is_held_no_more() {
     });
     let section = section.unwrap();
     assert!(!section.value.unwrap());
-    assert!(matches!(section.lost, Some(NamedLockError::Lost { .. })), "{:?}", section.lost);
+    assert!(matches!(section.error, Some(NamedLockError::Lost { .. })), "{:?}", section.error);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_killed_session_gets_no_answer() {
     });
     let section = section.unwrap();
     assert!(matches!(section.value, Err(NamedLockError::Database(_))), "{:?}", section.value);
-    assert!(matches!(section.lost, Some(NamedLockError::Lost { .. })), "{:?}", section.lost);
+    assert!(matches!(section.error, Some(NamedLockError::Lost { .. })), "{:?}", section.error);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::thread;
 
 use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::{
-    MigrationExt, NamedLockError,
-    migration::{MigrationError, Step},
+    NamedLockError,
+    migration::{MigrationError, MigrationExt, Step},
 };
 
 use crate::{stage::*, world::*};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel_migrations::{HarnessWithOutput, MigrationHarness};
 use diesel_named_lock::{
-    MigrationExt, NamedLock, NamedLockError,
-    migration::{self, MigrationError},
+    NamedLock, NamedLockError,
+    migration::{self, MigrationError, MigrationExt},
 };
 
 use crate::{stage::*, world::*};

@@ -8,7 +8,7 @@ use std::{
 
 use diesel::prelude::*;
 use diesel_migrations::FileBasedMigrations;
-use diesel_named_lock::{MigrationExt, migration::MigrationError};
+use diesel_named_lock::migration::{MigrationError, MigrationExt};
 use tempfile::TempDir;
 
 use crate::{

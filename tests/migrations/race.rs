@@ -1,7 +1,7 @@
 //! Several processes migrate at once.
 
 use diesel::connection::SimpleConnection;
-use diesel_named_lock::{MigrationExt, migration};
+use diesel_named_lock::migration::{self, MigrationExt};
 
 use tempfile::TempDir;
 

@@ -1,10 +1,7 @@
 //! Reverting, and doing again.
 
 use diesel::connection::SimpleConnection;
-use diesel_named_lock::{
-    MigrationExt,
-    migration::{MigrationError, Step},
-};
+use diesel_named_lock::migration::{MigrationError, MigrationExt, Step};
 
 use crate::{stage::*, world::*};
 

@@ -5,7 +5,7 @@ use diesel::{
     mysql::Mysql,
 };
 use diesel_migrations::FileBasedMigrations;
-use diesel_named_lock::{MIGRATIONS, MigrationExt, migration::MigrationError};
+use diesel_named_lock::migration::{MIGRATIONS, MigrationError, MigrationExt};
 
 use crate::{stage::*, world::*};
 

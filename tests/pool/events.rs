@@ -7,7 +7,8 @@ use std::{
 };
 
 use diesel_named_lock::{
-    HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NamedLockError, NamedLockPool, TimedOutEvent, WaitedEvent,
+    NamedLockError,
+    pool::{HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NamedLockPool, TimedOutEvent, WaitedEvent},
 };
 
 use crate::{line::*, world::*};
@@ -100,7 +101,7 @@ fn the_time_for_hand_offs_begins_with_the_grant() {
     const TIME: Duration = Duration::from_millis(500);
     let told = Arc::new(Told::default());
     let handler = Box::new(Handler(told.clone()));
-    let locks = NamedLockPool::builder(pool(2)).hand_off_for(TIME).event_handler(handler).build();
+    let locks = NamedLockPool::builder(pool(2)).max_hand_off_time(TIME).event_handler(handler).build();
     let name = lock_name("since_the_grant");
     let elsewhere = hold_elsewhere(name.as_str());
     let start = Instant::now();

@@ -3,7 +3,7 @@
 use std::{sync::mpsc, thread, time::Duration};
 
 use diesel::{prelude::*, sql_query, sql_types::Text};
-use diesel_named_lock::{LockName, NamedLock, NamedLockError, NamedLockPool};
+use diesel_named_lock::{LockName, NamedLock, NamedLockError, pool::NamedLockPool};
 
 use crate::{line::*, world::*};
 
@@ -75,14 +75,14 @@ fn the_lock_is_free_when_nobody_is_left() {
 #[test]
 fn another_session_gets_the_lock_after_as_many_hand_offs_as_allowed() {
     let name = lock_name("max_hand_offs");
-    let locks = NamedLockPool::builder(pool(4)).max_hand_offs(2).hand_off_for(SOON * 10).build();
+    let locks = NamedLockPool::builder(pool(4)).max_hand_offs(2).max_hand_off_time(SOON * 10).build();
     assert_eq!(sections_before_another_session(&locks, &name), 3);
 }
 
 #[test]
 fn another_session_gets_the_lock_once_the_time_for_hand_offs_is_over() {
-    let name = lock_name("hand_off_for");
-    let locks = NamedLockPool::builder(pool(4)).max_hand_offs(1000).hand_off_for(Duration::from_nanos(1)).build();
+    let name = lock_name("max_hand_off_time");
+    let locks = NamedLockPool::builder(pool(4)).max_hand_offs(1000).max_hand_off_time(Duration::from_nanos(1)).build();
     assert_eq!(sections_before_another_session(&locks, &name), 1);
 }
 
@@ -129,7 +129,7 @@ fn a_next_one_that_has_left_is_not_waited_for() {
 }
 
 fn unconfirmed(size: u32) -> Locks {
-    let builder = NamedLockPool::builder(pool(size)).max_hand_offs(1000).hand_off_for(SOON * 10);
+    let builder = NamedLockPool::builder(pool(size)).max_hand_offs(1000).max_hand_off_time(SOON * 10);
     builder.unconfirmed_hand_offs().build()
 }
 
@@ -182,7 +182,7 @@ fn a_section_that_returns_anything_confirms_its_hand_off() {
     let (entered, has_entered) = mpsc::channel();
     let lock = NamedLock::new(&name).unwrap().timeout(SOON);
     let section = || {
-        lock.section_pooled(&locks, |conn| {
+        locks.section(&lock, |conn| {
             let own = id(conn);
             entered.send(()).unwrap();
             wait_until_in_line(&locks, &name, 1);
@@ -193,8 +193,8 @@ fn a_section_that_returns_anything_confirms_its_hand_off() {
     thread::scope(|scope| {
         let section = scope.spawn(section);
         has_entered.recv_timeout(SOON).expect("the first one gets in");
-        let next = scope.spawn(|| lock.run_pooled(&locks, |_| Outcome::Ok(())));
-        assert!(matches!(section.join().unwrap().unwrap().lost, Some(NamedLockError::Lost { .. })));
+        let next = scope.spawn(|| locks.run(&lock, |_| Outcome::Ok(())));
+        assert!(matches!(section.join().unwrap().unwrap().error, Some(NamedLockError::Lost { .. })));
         next.join().unwrap().unwrap();
     });
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use diesel::r2d2::{Pool, PooledConnection};
-use diesel_named_lock::{LockName, NamedLockError, NamedLockPool};
+use diesel_named_lock::{LockName, NamedLockError, pool::NamedLockPool};
 
 use crate::world::*;
 
@@ -20,7 +20,7 @@ pub fn pool(size: u32) -> Pool<Manager> {
 
 /// Never out of hand-offs.
 pub fn generous(size: u32) -> Locks {
-    NamedLockPool::builder(pool(size)).max_hand_offs(1000).hand_off_for(SOON * 10).build()
+    NamedLockPool::builder(pool(size)).max_hand_offs(1000).max_hand_off_time(SOON * 10).build()
 }
 
 pub fn lock_name(what: &str) -> LockName {

@@ -92,7 +92,7 @@ fn trying_for_the_lock_of_a_thread_that_waits_for_this_one_gives_none() {
 fn a_reentrant_lock_runs_on_a_connection_of_the_pool() {
     let (locks, name) = (generous(2), lock_name("reentrant"));
     let lock = NamedLock::new(&name).unwrap().reentrant().timeout(SOON);
-    let outcome = lock.run_pooled(&locks, |conn| lock.run(conn, |_| Outcome::Ok("in")));
+    let outcome = locks.run(&lock, |conn| lock.run(conn, |_| Outcome::Ok("in")));
     assert_eq!(outcome.unwrap(), "in");
     assert_free(name.as_str());
 }

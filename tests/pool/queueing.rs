@@ -17,7 +17,7 @@ use diesel::{
     },
     sql_query,
 };
-use diesel_named_lock::{LockName, NamedLock, NamedLockPool};
+use diesel_named_lock::{LockName, NamedLock, pool::NamedLockPool};
 
 use crate::{line::*, world::*};
 
@@ -93,7 +93,7 @@ fn sections_never_overlap() {
         }
     });
     assert_eq!(sections.into_inner(), 16 * 50);
-    assert_eq!(locks.waiting_in_all(), 0);
+    assert_eq!(locks.total_waiting(), 0);
     assert_free(name.as_str());
 }
 
@@ -136,9 +136,9 @@ fn locks_of_other_names_do_not_wait() {
 fn clones_are_one_queue() {
     let (locks, name) = (generous(2), lock_name("clones"));
     let clone = locks.clone();
-    let (first, _) = in_line(&locks, &name, 3, |_| (clone.waiting(&name), clone.waiting_in_all()), |_, _| ());
+    let (first, _) = in_line(&locks, &name, 3, |_| (clone.waiting(&name), clone.total_waiting()), |_, _| ());
     assert_eq!(first.unwrap(), (3, 3));
-    assert_eq!((clone.waiting(&name), clone.waiting_in_all()), (0, 0));
+    assert_eq!((clone.waiting(&name), clone.total_waiting()), (0, 0));
     assert_eq!(format!("{clone:?}"), "NamedLockPool { waiting: 0, .. }");
 }
 
@@ -156,7 +156,7 @@ fn a_section_over_several_locks_excludes_those_over_one_of_them() {
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| (0..10).for_each(|_| locks.with_named_lock(&a, SOON, section).unwrap()));
-            scope.spawn(|| (0..10).for_each(|_| both.run_pooled(&locks, section).unwrap()));
+            scope.spawn(|| (0..10).for_each(|_| locks.run(&both, section).unwrap()));
         }
     });
     assert_free(a.as_str());

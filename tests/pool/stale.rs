@@ -10,7 +10,7 @@ use diesel::{
     connection::SimpleConnection,
     r2d2::{CustomizeConnection, Pool},
 };
-use diesel_named_lock::{NamedLock, NamedLockError, NamedLockPool};
+use diesel_named_lock::{NamedLock, NamedLockError, pool::NamedLockPool};
 
 use crate::{line::*, world::*};
 
@@ -92,7 +92,7 @@ fn a_session_that_is_killed_while_it_waits_is_replaced() {
         number(&mut connect(), &format!("{query}'{database}'"))
     };
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| lock.section_pooled(&locks, |_| ()))).collect();
+        let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| locks.section(&lock, |_| ()))).collect();
         wait_until_in_line(&locks, &name, 2);
         let in_line = Instant::now();
         wait_until("the session to wait", || in_wait().is_some());
@@ -103,7 +103,7 @@ fn a_session_that_is_killed_while_it_waits_is_replaced() {
         drop(elsewhere);
         for thread in threads {
             let section = thread.join().unwrap().unwrap();
-            assert!(section.lost.is_none(), "{:?}", section.lost);
+            assert!(section.error.is_none(), "{:?}", section.error);
             assert!(section.waited >= in_vain, "{:?} of {in_vain:?}", section.waited);
         }
     });

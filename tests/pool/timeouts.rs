@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel_named_lock::{NamedLock, NamedLockError, NamedLockPool};
+use diesel_named_lock::{NamedLock, NamedLockError, pool::NamedLockPool};
 
 use crate::{line::*, world::*};
 
@@ -84,7 +84,7 @@ fn the_timeout_is_one_for_all() {
     const TIMEOUT: Duration = Duration::from_millis(600);
     let start = Instant::now();
     let outcome = thread::scope(|scope| {
-        let section = NamedLock::new(&name).unwrap().section_pooled(&locks, |conn| {
+        let section = locks.section(&NamedLock::new(&name).unwrap(), |conn| {
             let waiter = scope.spawn(|| locks.with_named_lock(&name, TIMEOUT, |_| unreachable!("never free")));
             wait_until_in_line(&locks, &name, 1);
             thread::sleep(TIMEOUT / 2);
@@ -125,17 +125,22 @@ fn those_that_gave_up_do_not_hold_up_the_others() {
 
 #[test]
 fn not_waiting_for_the_lock_waits_for_a_connection_as_long_as_the_pool_does() {
-    let builder = diesel::r2d2::Pool::builder().max_size(1).connection_timeout(SHORT);
-    let locks = NamedLockPool::new(builder.build(Manager::new(server().url())).unwrap());
+    let pool = |timeout| {
+        let builder = diesel::r2d2::Pool::builder().max_size(1).connection_timeout(timeout);
+        NamedLockPool::new(builder.build_unchecked(Manager::new(server().url())))
+    };
     let name = lock_name("no_wait");
-    let all = locks.pool().get().unwrap();
+    let locks = pool(SHORT);
+    let _all = locks.pool().get_timeout(SOON).unwrap();
     let outcome: Outcome<Option<()>> = locks.try_with_named_lock(&name, |_| unreachable!("there is no connection"));
     assert!(matches!(outcome, Err(NamedLockError::NoConnection { .. })), "{outcome:?}");
+    let locks = pool(SOON);
+    let all = locks.pool().get().unwrap();
     let outcome = thread::scope(|scope| {
         let lock = NamedLock::new(&name).unwrap().no_wait();
         let waiter = scope.spawn({
             let locks = &locks;
-            move || lock.run_pooled(locks, |_| Outcome::Ok("in"))
+            move || locks.run(&lock, |_| Outcome::Ok("in"))
         });
         drop(all);
         waiter.join().unwrap()
@@ -149,9 +154,9 @@ fn waiting_for_ever_ends_with_the_lock() {
     let lock = NamedLock::new(&name).unwrap().wait_forever();
     let elsewhere = hold_elsewhere(name.as_str());
     thread::scope(|scope| {
-        let one = scope.spawn(|| lock.run_pooled(&locks, |_| Outcome::Ok(())));
+        let one = scope.spawn(|| locks.run(&lock, |_| Outcome::Ok(())));
         wait_until("a thread to wait on the server", || in_use(&locks) == 1);
-        let other = scope.spawn(|| lock.run_pooled(&locks, |_| Outcome::Ok(())));
+        let other = scope.spawn(|| locks.run(&lock, |_| Outcome::Ok(())));
         wait_until_in_line(&locks, &name, 1);
         drop(elsewhere);
         assert!(one.join().unwrap().is_ok() && other.join().unwrap().is_ok());

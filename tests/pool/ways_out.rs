@@ -10,7 +10,7 @@ use std::{
 };
 
 use diesel::{connection::InstrumentationEvent, prelude::*, sql_query};
-use diesel_named_lock::{LockName, NamedLockError, NamedLockPool};
+use diesel_named_lock::{LockName, NamedLockError, pool::NamedLockPool};
 
 use crate::{line::*, world::*};
 

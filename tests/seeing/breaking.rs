@@ -3,7 +3,10 @@
 use std::sync::mpsc::channel;
 
 use diesel::{connection::SimpleConnection, prelude::*};
-use diesel_named_lock::{NamedLockError, NamedLockExt, OperatorError, break_lock};
+use diesel_named_lock::{
+    NamedLockError, NamedLockExt,
+    operator::{OperatorError, break_lock},
+};
 
 use crate::{stage::*, world::*};
 

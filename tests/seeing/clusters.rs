@@ -1,7 +1,10 @@
 //! Several servers that are one to their users, but not to a named lock.
 
 use diesel::{MysqlConnection, connection::SimpleConnection};
-use diesel_named_lock::{NamedLockError, NamedLockExt, Severity, Topic, server_report};
+use diesel_named_lock::{
+    NamedLockError, NamedLockExt,
+    operator::{Severity, Topic, server_report},
+};
 use test_server::Server;
 
 use crate::{
@@ -51,7 +54,7 @@ fn a_replica_is_a_danger_and_grants_the_lock_that_is_held_on_the_primary() {
     let report = server_report(&mut on_replica).unwrap();
     assert_found(&report, Topic::Replica, Severity::Danger, "127.0.0.1");
     assert_found(&report, Topic::ReadOnly, Severity::Danger, "`read_only`");
-    assert_eq!(server_report(&mut on_primary).unwrap().worst(), Severity::Info);
+    assert_eq!(server_report(&mut on_primary).unwrap().max_severity(), Severity::Info);
     assert_both_grant(&mut on_primary, &mut on_replica);
 }
 

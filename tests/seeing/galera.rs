@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink, path::Path, thread};
 
 use diesel::{MysqlConnection, connection::SimpleConnection, prelude::*, sql_query, sql_types::Text};
-use diesel_named_lock::{Severity, Topic, server_report};
+use diesel_named_lock::operator::{Severity, Topic, server_report};
 use tempfile::TempDir;
 use test_server::{Server, galera_library};
 

@@ -3,7 +3,10 @@
 use std::thread;
 
 use diesel::connection::SimpleConnection;
-use diesel_named_lock::{NamedLockError, NamedLockExt, Severity, Topic, server_report};
+use diesel_named_lock::{
+    NamedLockError, NamedLockExt,
+    operator::{Severity, Topic, server_report},
+};
 use rustix::process::Signal;
 use test_server::Server;
 

@@ -10,7 +10,10 @@ use std::{
 };
 
 use diesel::{MysqlConnection, connection::SimpleConnection};
-use diesel_named_lock::{LockName, OperatorError, named_locks, server_report};
+use diesel_named_lock::{
+    LockName,
+    operator::{OperatorError, named_locks, server_report},
+};
 
 use crate::{stage::*, world::*};
 

@@ -3,7 +3,10 @@
 use std::{sync::OnceLock, time::Duration};
 
 use diesel::{MysqlConnection, connection::SimpleConnection};
-use diesel_named_lock::{LockName, LockState, named_locks};
+use diesel_named_lock::{
+    LockName,
+    operator::{LockState, named_locks},
+};
 use test_server::Server;
 
 use crate::{stage::*, world::*};
@@ -128,7 +131,7 @@ fn waiters_of_which_the_server_does_not_say_for_what_are_listed_apart() {
     if is_mysql() {
         return; // It always says.
     }
-    let (name, ran) = (LockName::new(fresh("unplaced")).unwrap(), Order::default());
+    let (name, ran) = (LockName::new(fresh("unassigned_waiters")).unwrap(), Order::default());
     let holding = hold_elsewhere(name.as_str());
     let mut waiting = connect();
     let waiter = id(&mut waiting);
@@ -137,7 +140,11 @@ fn waiters_of_which_the_server_does_not_say_for_what_are_listed_apart() {
 
     let seen = named_locks(&mut operator()).unwrap();
     assert_eq!(state(&seen, &name).expect("the lock is listed").waiters, []);
-    assert!(seen.unplaced.iter().any(|session| session.connection_id == waiter), "{:?}", seen.unplaced);
+    assert!(
+        seen.unassigned_waiters.iter().any(|session| session.connection_id == waiter),
+        "{:?}",
+        seen.unassigned_waiters
+    );
     drop(holding);
     thread.join().unwrap().unwrap();
 }

@@ -1,7 +1,7 @@
 //! An account without the privilege is told which one it lacks, and the `GRANT` that is said gives it.
 
 use diesel::connection::SimpleConnection;
-use diesel_named_lock::{OperatorError, break_lock, named_locks};
+use diesel_named_lock::operator::{OperatorError, break_lock, named_locks};
 
 use crate::{stage::*, world::*};
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use diesel::prelude::*;
-use diesel_named_lock::{Severity, Topic, server_report};
+use diesel_named_lock::operator::{Severity, Topic, server_report};
 
 use crate::{report::assert_found, world::*};
 

@@ -4,7 +4,9 @@ use std::thread;
 
 use diesel::{connection::SimpleConnection, r2d2::Pool};
 use diesel_named_lock::{
-    Finding, NamedLockError, NamedLockPool, Product, ServerReport, Severity, Topic, server_report,
+    NamedLockError,
+    operator::{Finding, Product, ServerReport, Severity, Topic, server_report},
+    pool::NamedLockPool,
 };
 
 use crate::{stage::*, world::*};
@@ -23,7 +25,7 @@ pub fn assert_found(report: &ServerReport, topic: Topic, severity: Severity, wha
 #[test]
 fn of_a_server_on_its_own_nothing_bad_is_said() {
     let report = server_report(&mut connect()).unwrap();
-    assert_eq!(report.worst(), Severity::Info, "{report}");
+    assert_eq!(report.max_severity(), Severity::Info, "{report}");
     assert_eq!(report.product, if is_mysql() { Product::MySql } else { Product::MariaDb });
     assert_eq!(report.version, server().version());
     assert_found(&report, Topic::SeveralLocks, Severity::Info, "several");
@@ -40,7 +42,7 @@ fn timeouts_that_are_too_short_for_long_sections_are_told() {
     let report = server_report(&mut conn).unwrap();
     assert_found(&report, Topic::IdleTimeout, Severity::Warning, "90s");
     assert_found(&report, Topic::StatementTimeLimit, Severity::Warning, "1.5s");
-    assert_eq!(report.worst(), Severity::Warning);
+    assert_eq!(report.max_severity(), Severity::Warning);
     if !is_mysql() {
         conn.batch_execute("SET SESSION idle_transaction_timeout = 30").unwrap();
         assert_found(

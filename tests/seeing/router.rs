@@ -7,7 +7,10 @@ use std::{
 };
 
 use diesel::connection::SimpleConnection;
-use diesel_named_lock::{NamedLockError, NamedLockExt, Severity, Topic, server_report};
+use diesel_named_lock::{
+    NamedLockError, NamedLockExt,
+    operator::{Severity, Topic, server_report},
+};
 
 use crate::{proxies::*, report::assert_found, world::*};
 

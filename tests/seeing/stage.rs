@@ -7,7 +7,10 @@ use std::{
 };
 
 use diesel::{MysqlConnection, connection::SimpleConnection, prelude::*};
-use diesel_named_lock::{LockName, LockState, NamedLockError, NamedLockExt, NamedLocks, named_locks};
+use diesel_named_lock::{
+    LockName, NamedLockError, NamedLockExt,
+    operator::{LockState, NamedLocks, named_locks},
+};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::{Pid, Signal, kill_process};
 use test_server::{Product, Server};

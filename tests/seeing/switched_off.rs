@@ -1,7 +1,10 @@
 //! A server that does not list its locks says so, and what is said to switch it on does so.
 
 use diesel::connection::SimpleConnection;
-use diesel_named_lock::{LockName, OperatorError, named_locks};
+use diesel_named_lock::{
+    LockName,
+    operator::{OperatorError, named_locks},
+};
 
 use crate::{stage::*, world::*};
 
@@ -21,7 +24,7 @@ fn whatever_is_switched_off_is_told_with_the_statement_that_switches_it_on() {
     for off in switches {
         conn.batch_execute(off).unwrap();
         let remedy = match named_locks(&mut conn) {
-            Err(OperatorError::NotListed { remedy, .. }) => remedy,
+            Err(OperatorError::ListUnavailable { remedy, .. }) => remedy,
             other => panic!("after {off}: {other:?}"),
         };
         conn.batch_execute(remedy).unwrap_or_else(|error| panic!("{remedy}: {error}"));
@@ -35,7 +38,7 @@ fn whatever_is_switched_off_is_told_with_the_statement_that_switches_it_on() {
 fn a_server_without_performance_schema_is_told_apart() {
     let server = start(&["--performance-schema=OFF"]);
     let outcome = named_locks(&mut connect_to(&server));
-    let Err(error @ OperatorError::NotListed { .. }) = outcome else { panic!("{outcome:?}") };
+    let Err(error @ OperatorError::ListUnavailable { .. }) = outcome else { panic!("{outcome:?}") };
     let remedy = if is_mysql() { "performance_schema = ON" } else { "INSTALL SONAME 'metadata_lock_info'" };
     assert!(error.to_string().contains(remedy), "{error}");
 }

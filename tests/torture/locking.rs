@@ -7,7 +7,7 @@ use diesel::{
     MysqlConnection,
     r2d2::{ConnectionManager, PooledConnection},
 };
-use diesel_named_lock::{NamedLock, NamedLockError, NamedLockPool};
+use diesel_named_lock::{NamedLock, NamedLockError, pool::NamedLockPool};
 
 use crate::{by_hand, history::Outcome};
 
@@ -88,7 +88,7 @@ fn ours(place: Place<'_>, order: &Order, work: &mut Work<'_>) -> Result<Verdict,
         // The work's error wins over that of the lock: who gets it learns nothing of the lock.
         let outcome = match place {
             Place::On(conn) => lock.run_transaction(conn, work),
-            Place::InTurn(locks) => lock.run_transaction_pooled(locks, work),
+            Place::InTurn(locks) => locks.run_transaction(&lock, work),
         };
         return Ok(match outcome {
             Ok(()) => Verdict { outcome: Outcome::Ok, alone: true },
@@ -98,9 +98,9 @@ fn ours(place: Place<'_>, order: &Order, work: &mut Work<'_>) -> Result<Verdict,
     }
     let section = match place {
         Place::On(conn) => lock.section(conn, work)?,
-        Place::InTurn(locks) => lock.section_pooled(locks, work)?,
+        Place::InTurn(locks) => locks.section(&lock, work)?,
     };
-    Ok(match (section.value, section.lost) {
+    Ok(match (section.value, section.error) {
         (_, Some(error)) => told_by(&error),
         (Ok(()), None) => Verdict { outcome: Outcome::Ok, alone: true },
         (Err(error), None) => Verdict { outcome: of_work(&error), alone: true },

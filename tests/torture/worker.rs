@@ -11,7 +11,7 @@ use std::{
 
 use clap::Parser;
 use diesel::r2d2::Pool;
-use diesel_named_lock::{HandedOffEvent, HandleLockEvent, NamedLockPool};
+use diesel_named_lock::pool::{HandedOffEvent, HandleLockEvent, NamedLockPool};
 
 use crate::{
     control::Control,

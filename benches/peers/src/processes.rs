@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel_named_lock::NamedLockPool;
+use diesel_named_lock::pool::NamedLockPool;
 use test_server::{Product, Server};
 
 use crate::{

@@ -12,7 +12,7 @@ use diesel::{
     select,
     sql_types::Integer,
 };
-use diesel_named_lock::{NamedLockError, NamedLockExt, NamedLockPool};
+use diesel_named_lock::{NamedLockError, NamedLockExt, pool::NamedLockPool};
 use test_server::{Product, Server};
 
 use crate::{

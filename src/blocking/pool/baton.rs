@@ -5,7 +5,7 @@ use std::time::Instant;
 use diesel::r2d2::{ManageConnection, PooledConnection};
 use scopeguard::ScopeGuard;
 
-use crate::{blocking::section::release_kept, driver::status::MysqlSession, section::Hold};
+use crate::{blocking::section::release_kept, driver::status::NamedLockConnection, section::Hold};
 
 /// Releases the lock when it is dropped, wherever it got stuck.
 pub(super) type Baton<M> = ScopeGuard<Held<M>, fn(Held<M>)>;
@@ -38,7 +38,7 @@ impl Chain {
 impl<M> Held<M>
 where
     M: ManageConnection,
-    PooledConnection<M>: MysqlSession,
+    PooledConnection<M>: NamedLockConnection,
 {
     pub(super) fn into_baton(self) -> Baton<M> {
         scopeguard::guard(self, |mut held| release_kept(&mut held.conn, held.hold))

@@ -12,17 +12,17 @@ use super::{HandleLockEvent, NamedLockPool, NopLockEventHandler, Shared, queue::
 /// use std::time::Duration;
 ///
 /// use diesel::{MysqlConnection, r2d2::{ConnectionManager, Pool}};
-/// use diesel_named_lock::NamedLockPool;
+/// use diesel_named_lock::pool::NamedLockPool;
 ///
 /// # fn locks(pool: Pool<ConnectionManager<MysqlConnection>>) {
-/// let locks = NamedLockPool::builder(pool).max_hand_offs(4).hand_off_for(Duration::from_millis(20)).build();
+/// let locks = NamedLockPool::builder(pool).max_hand_offs(4).max_hand_off_time(Duration::from_millis(20)).build();
 /// # }
 /// ```
 #[must_use = "options do nothing without `build`"]
 pub struct NamedLockPoolBuilder<M: ManageConnection> {
     pub(super) pool: Pool<M>,
     pub(super) max_hand_offs: u32,
-    pub(super) hand_off_for: Duration,
+    pub(super) max_hand_off_time: Duration,
     pub(super) unconfirmed: bool,
     pub(super) event_handler: Box<dyn HandleLockEvent>,
 }
@@ -32,7 +32,7 @@ impl<M: ManageConnection> NamedLockPoolBuilder<M> {
         Self {
             pool,
             max_hand_offs: 16,
-            hand_off_for: Duration::from_millis(50),
+            max_hand_off_time: Duration::from_millis(50),
             unconfirmed: false,
             event_handler: Box::new(NopLockEventHandler),
         }
@@ -47,8 +47,8 @@ impl<M: ManageConnection> NamedLockPoolBuilder<M> {
 
     /// For how long after the server's grant a lock passes from thread to thread. Default: 50 ms. A section that runs
     /// at that moment is not interrupted: it is the last one before the release.
-    pub fn hand_off_for(mut self, time: Duration) -> Self {
-        self.hand_off_for = time;
+    pub fn max_hand_off_time(mut self, time: Duration) -> Self {
+        self.max_hand_off_time = time;
         self
     }
 
@@ -60,7 +60,7 @@ impl<M: ManageConnection> NamedLockPoolBuilder<M> {
     /// `a_session_killed_unseen_is_told_to_the_next_section`). For work that is short, writes to this database alone, and
     /// so fails by itself when its session is gone.
     ///
-    /// A section whose work returns `Err`, [`section_pooled`](crate::NamedLock::section_pooled), and the last section before
+    /// A section whose work returns `Err`, [`section`](NamedLockPool::section), and the last section before
     /// the release ask all the same.
     pub fn unconfirmed_hand_offs(mut self) -> Self {
         self.unconfirmed = true;
@@ -84,7 +84,7 @@ impl<M: ManageConnection> fmt::Debug for NamedLockPoolBuilder<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NamedLockPoolBuilder")
             .field("max_hand_offs", &self.max_hand_offs)
-            .field("hand_off_for", &self.hand_off_for)
+            .field("max_hand_off_time", &self.max_hand_off_time)
             .field("unconfirmed", &self.unconfirmed)
             .field("event_handler", &self.event_handler)
             .finish_non_exhaustive()

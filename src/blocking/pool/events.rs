@@ -1,10 +1,10 @@
 //! What an application can learn of its sections, to feed its metrics.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{error::NamedLockError, name::LockName};
 
-/// Told what happens to the sections of a [`NamedLockPool`](crate::NamedLockPool). Every method does nothing by default.
+/// Told what happens to the sections of a [`NamedLockPool`](crate::pool::NamedLockPool). Every method does nothing by default.
 ///
 /// Called on the thread of the section. Apart from [`handle_waited`](Self::handle_waited), nothing is held any more, and it
 /// is the next one's turn already. A panic in a method goes through the section to its caller, and leaves no lock behind.
@@ -13,7 +13,7 @@ use crate::{error::NamedLockError, name::LockName};
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
-/// use diesel_named_lock::{HandleLockEvent, WaitedEvent};
+/// use diesel_named_lock::pool::{HandleLockEvent, WaitedEvent};
 ///
 /// #[derive(Debug, Default)]
 /// struct Metrics {
@@ -42,6 +42,28 @@ pub trait HandleLockEvent: fmt::Debug + Send + Sync + 'static {
 
     /// A section has run its work, but has lost its lock or a transaction. Instead of [`handle_held`](Self::handle_held).
     fn handle_lost(&self, event: LostEvent<'_>) {}
+}
+
+impl<H: HandleLockEvent> HandleLockEvent for Arc<H> {
+    fn handle_waited(&self, event: WaitedEvent<'_>) {
+        self.as_ref().handle_waited(event);
+    }
+
+    fn handle_held(&self, event: HeldEvent<'_>) {
+        self.as_ref().handle_held(event);
+    }
+
+    fn handle_handed_off(&self, event: HandedOffEvent<'_>) {
+        self.as_ref().handle_handed_off(event);
+    }
+
+    fn handle_timed_out(&self, event: TimedOutEvent<'_>) {
+        self.as_ref().handle_timed_out(event);
+    }
+
+    fn handle_lost(&self, event: LostEvent<'_>) {
+        self.as_ref().handle_lost(event);
+    }
 }
 
 /// Does nothing: the default.
@@ -100,6 +122,6 @@ pub struct TimedOutEvent<'a> {
 pub struct LostEvent<'a> {
     /// The section's locks.
     pub names: &'a [LockName],
-    /// What was lost, as in [`Section::lost`](crate::Section::lost).
+    /// What was lost, as in [`Section::error`](crate::Section::error).
     pub error: &'a NamedLockError,
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     blocking::section::{self, Begun, Owned},
-    driver::status::MysqlSession,
+    driver::status::NamedLockConnection,
     error::NamedLockError,
     lock::NamedLock,
     name::LockName,
@@ -35,12 +35,12 @@ pub(super) struct PooledSection<'a, M: ManageConnection> {
 impl<'a, M> PooledSection<'a, M>
 where
     M: ManageConnection,
-    PooledConnection<M>: MysqlSession,
+    PooledConnection<M>: NamedLockConnection,
 {
-    pub(super) fn new(locks: &'a NamedLockPool<M>, lock: &'a NamedLock) -> Self {
+    pub(super) fn new(locks: &'a NamedLockPool<M>, lock: &'a NamedLock) -> Result<Self, NamedLockError> {
         let (in_queue, in_checkout) = (Duration::ZERO, Duration::ZERO);
         let (queue, options) = (&locks.0.queue, &locks.0.options);
-        Self { queue, options, lock, request: lock.request(), in_queue, in_checkout }
+        Ok(Self { queue, options, lock, request: lock.request()?, in_queue, in_checkout })
     }
 
     /// Runs `work` when it is its turn and the lock is held. `trusted`: whether the lock may be handed on without asking the
@@ -161,7 +161,7 @@ where
     fn may_hand_off(&self, chain: Chain) -> bool {
         self.hands_off()
             && chain.hand_offs < self.options.max_hand_offs
-            && chain.since.elapsed() < self.options.hand_off_for
+            && chain.since.elapsed() < self.options.max_hand_off_time
     }
 
     fn report_waited(&self, waited: Duration) {
@@ -174,7 +174,7 @@ where
     fn report_end<T>(&self, section: &Section<T>, handed_off: Option<u32>) {
         let names = self.lock.names();
         let handler = &self.options.event_handler;
-        match &section.lost {
+        match &section.error {
             Some(error) => handler.handle_lost(LostEvent { names, error }),
             None => handler.handle_held(HeldEvent { names, held: section.held }),
         }
@@ -188,7 +188,7 @@ where
 fn hand_off<M>(turn: Turn<'_, M>, held: Held<M>) -> Option<u32>
 where
     M: ManageConnection,
-    PooledConnection<M>: MysqlSession,
+    PooledConnection<M>: NamedLockConnection,
 {
     let count = held.chain.hand_offs;
     match turn.pass(held.into_baton()) {

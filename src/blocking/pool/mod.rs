@@ -1,7 +1,8 @@
-//! `NamedLockPool`: sections on connections of a pool, for which the threads of a process queue without holding one.
+//! Pools: threads that wait for a lock without a connection each, and connections that come back clean.
 
 mod baton;
 mod builder;
+mod clean_sessions;
 mod events;
 mod hand_off;
 mod queue;
@@ -17,10 +18,12 @@ use diesel::{
 use self::{baton::Baton, hand_off::PooledSection, queue::Queue};
 pub use self::{
     builder::NamedLockPoolBuilder,
+    clean_sessions::CleanSessions,
     events::{HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NopLockEventHandler, TimedOutEvent, WaitedEvent},
 };
 use crate::{
-    driver::status::MysqlSession, error::NamedLockError, lock::NamedLock, name::LockName, section::outcome::Section,
+    driver::status::NamedLockConnection, error::NamedLockError, lock::NamedLock, name::LockName,
+    section::outcome::Section,
 };
 
 /// Sections on connections of an `r2d2` pool, for which threads wait without holding a connection.
@@ -35,7 +38,7 @@ use crate::{
 /// that `Ok` means the same as ever: exclusive to the end. (Who wants speed more than that has
 /// [`unconfirmed_hand_offs`](NamedLockPoolBuilder::unconfirmed_hand_offs).) To be fair to other processes, the lock is
 /// released to the server's own first-come, first-served queue after a
-/// [number](NamedLockPoolBuilder::max_hand_offs) of hand-offs or a [time](NamedLockPoolBuilder::hand_off_for).
+/// [number](NamedLockPoolBuilder::max_hand_offs) of hand-offs or a [time](NamedLockPoolBuilder::max_hand_off_time).
 ///
 /// A clone is the same queue: make one for a process (for a pool) and clone it. Locks that are taken by `NamedLockExt` on a
 /// connection exclude each other with these, but don't take part in the queue.
@@ -44,7 +47,7 @@ use crate::{
 /// use std::time::Duration;
 ///
 /// use diesel::{MysqlConnection, prelude::*, r2d2::{ConnectionManager, Pool}};
-/// use diesel_named_lock::{NamedLockError, NamedLockPool};
+/// use diesel_named_lock::{NamedLockError, pool::NamedLockPool};
 ///
 /// fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///     let pool = Pool::new(ConnectionManager::<MysqlConnection>::new("mysql://app@127.0.0.1/shop"))?;
@@ -85,7 +88,7 @@ use crate::{
 ///   manager's `has_broken`, as Diesel's does. Where neither does, it comes again and again:
 ///   [`Broken`](NamedLockError::Broken).
 /// * A section over several locks ([`NamedLock::all_of`]) queues for each, but is not handed a lock and hands none on;
-///   nor is one with a [bound](NamedLock::abandon_after).
+///   nor is one with a [bound](NamedLock::idle_limit).
 pub struct NamedLockPool<M: ManageConnection>(Arc<Shared<M>>);
 
 struct Shared<M: ManageConnection> {
@@ -120,15 +123,15 @@ impl<M: ManageConnection> NamedLockPool<M> {
 
     /// The same for all locks together. A thread that queues for one of several locks counts for this one.
     #[must_use]
-    pub fn waiting_in_all(&self) -> usize {
-        self.0.queue.waiting_in_all()
+    pub fn total_waiting(&self) -> usize {
+        self.0.queue.total_waiting()
     }
 }
 
 impl<M> NamedLockPool<M>
 where
     M: ManageConnection,
-    PooledConnection<M>: MysqlSession,
+    PooledConnection<M>: NamedLockConnection,
 {
     /// Waits for the lock for at most `timeout`, then runs `work` on a connection of the pool whose session holds it.
     ///
@@ -138,14 +141,17 @@ where
     /// # Errors
     ///
     /// What `work` returns as `Err`; otherwise any [`NamedLockError`], by `E::from`.
-    pub fn with_named_lock<N, T, E, F>(&self, name: N, timeout: Duration, work: F) -> Result<T, E>
+    pub fn with_named_lock<T, E, F>(
+        &self,
+        name: impl TryInto<LockName, Error: Into<NamedLockError>>,
+        timeout: Duration,
+        work: F,
+    ) -> Result<T, E>
     where
-        N: TryInto<LockName>,
-        NamedLockError: From<N::Error>,
         E: From<NamedLockError>,
         F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
     {
-        NamedLock::new(name)?.timeout(timeout).run_pooled(self, work)
+        self.run(&NamedLock::new(name)?.timeout(timeout), work)
     }
 
     /// Runs `work` if the lock is free at once; `Ok(None)` where another thread or another session holds it.
@@ -154,7 +160,7 @@ where
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, r2d2::ConnectionManager};
-    /// # use diesel_named_lock::{NamedLockError, NamedLockPool};
+    /// # use diesel_named_lock::{NamedLockError, pool::NamedLockPool};
     /// # fn clean_up(_: &mut MysqlConnection) -> Result<u32, NamedLockError> { Ok(0) }
     /// # fn run(locks: &NamedLockPool<ConnectionManager<MysqlConnection>>) -> Result<(), NamedLockError> {
     /// match locks.try_with_named_lock("clean-up", |conn| clean_up(conn))? {
@@ -168,46 +174,50 @@ where
     /// # Errors
     ///
     /// As for [`with_named_lock`](Self::with_named_lock); [`NamedLockError::NoConnection`] if the pool had no connection.
-    pub fn try_with_named_lock<N, T, E, F>(&self, name: N, work: F) -> Result<Option<T>, E>
+    pub fn try_with_named_lock<T, E, F>(
+        &self,
+        name: impl TryInto<LockName, Error: Into<NamedLockError>>,
+        work: F,
+    ) -> Result<Option<T>, E>
     where
-        N: TryInto<LockName>,
-        NamedLockError: From<N::Error>,
         E: From<NamedLockError>,
         F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
     {
         let lock = NamedLock::new(name)?.no_wait();
-        match PooledSection::new(self, &lock).run(work, Result::is_ok) {
-            Ok(section) => section.into_result_or(E::from).map(Some),
+        match PooledSection::new(self, &lock)?.run(work, Result::is_ok) {
+            Ok(section) => section.into_result().map(Some),
             Err(NamedLockError::Timeout { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Lock, `BEGIN`, work, `COMMIT`, and only then the lock goes on: see [`NamedLock::run_transaction`].
+    /// Acquires the lock, begins a transaction, calls `work`, commits, and only then releases the lock or hands it off: see
+    /// [`NamedLock::run_transaction`].
     ///
     /// # Errors
     ///
     /// As for [`with_named_lock`](Self::with_named_lock), and Diesel's own errors from `BEGIN` and `COMMIT`.
-    pub fn with_named_lock_transaction<N, T, E, F>(&self, name: N, timeout: Duration, work: F) -> Result<T, E>
+    pub fn with_named_lock_transaction<T, E, F>(
+        &self,
+        name: impl TryInto<LockName, Error: Into<NamedLockError>>,
+        timeout: Duration,
+        work: F,
+    ) -> Result<T, E>
     where
-        N: TryInto<LockName>,
-        NamedLockError: From<N::Error>,
         E: From<NamedLockError> + From<diesel::result::Error>,
         F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
     {
-        NamedLock::new(name)?.timeout(timeout).run_transaction_pooled(self, work)
+        self.run_transaction(&NamedLock::new(name)?.timeout(timeout), work)
     }
-}
 
-impl NamedLock {
-    /// Like [`run`](Self::run), on a connection of a pool, and without holding one while it queues: see
-    /// [`NamedLockPool`].
+    /// Runs a section that was described before, as [`NamedLock::run`] does, on a connection of the pool, and without one while
+    /// it queues.
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, prelude::*, r2d2::ConnectionManager};
-    /// # use diesel_named_lock::{NamedLock, NamedLockError, NamedLockPool};
+    /// # use diesel_named_lock::{NamedLock, NamedLockError, pool::NamedLockPool};
     /// # fn sync(locks: &NamedLockPool<ConnectionManager<MysqlConnection>>) -> Result<(), NamedLockError> {
-    /// NamedLock::all_of(["account:7", "account:4"])?.run_pooled(locks, |conn| {
+    /// locks.run(&NamedLock::all_of(["account:7", "account:4"])?, |conn| {
     ///     diesel::sql_query("UPDATE account SET cents = 0 WHERE id IN (4, 7)").execute(conn)?;
     ///     Ok(())
     /// })
@@ -216,44 +226,38 @@ impl NamedLock {
     ///
     /// # Errors
     ///
-    /// What `work` returns as `Err`; otherwise any [`NamedLockError`], by `E::from`.
-    pub fn run_pooled<M, T, E, F>(&self, locks: &NamedLockPool<M>, work: F) -> Result<T, E>
+    /// Returns what `work` returns as `Err`; otherwise any [`NamedLockError`], by `E::from`.
+    pub fn run<T, E, F>(&self, lock: &NamedLock, work: F) -> Result<T, E>
     where
-        M: ManageConnection,
-        PooledConnection<M>: MysqlSession,
         E: From<NamedLockError>,
         F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
     {
-        PooledSection::new(locks, self).run(work, Result::is_ok)?.into_result_or(E::from)
+        PooledSection::new(self, lock)?.run(work, Result::is_ok)?.into_result()
     }
 
-    /// Like [`run_transaction`](Self::run_transaction), on a connection of a pool.
+    /// Like [`run`](Self::run), with `work` inside a transaction: see [`NamedLock::run_transaction`].
     ///
     /// # Errors
     ///
-    /// As for [`run_pooled`](Self::run_pooled), and Diesel's own errors from `BEGIN` and `COMMIT`.
-    pub fn run_transaction_pooled<M, T, E, F>(&self, locks: &NamedLockPool<M>, work: F) -> Result<T, E>
+    /// As for [`run`](Self::run), and Diesel's own errors from `BEGIN` and `COMMIT`.
+    pub fn run_transaction<T, E, F>(&self, lock: &NamedLock, work: F) -> Result<T, E>
     where
-        M: ManageConnection,
-        PooledConnection<M>: MysqlSession,
         E: From<NamedLockError> + From<diesel::result::Error>,
         F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
     {
-        self.run_pooled(locks, |conn| conn.transaction(work))
+        self.run(lock, |conn| conn.transaction(work))
     }
 
-    /// Like [`section`](Self::section), on a connection of a pool.
+    /// Like [`run`](Self::run), for work that returns anything: see [`NamedLock::section`].
     ///
     /// # Errors
     ///
-    /// Only where the work has not run. What went wrong later stands in [`Section::lost`].
-    pub fn section_pooled<M, T, F>(&self, locks: &NamedLockPool<M>, work: F) -> Result<Section<T>, NamedLockError>
+    /// Returns an error only if `work` has not run. What went wrong later is in [`Section::error`].
+    pub fn section<T, F>(&self, lock: &NamedLock, work: F) -> Result<Section<T>, NamedLockError>
     where
-        M: ManageConnection,
-        PooledConnection<M>: MysqlSession,
         F: FnOnce(&mut PooledConnection<M>) -> T,
     {
-        PooledSection::new(locks, self).run(work, |_| false)
+        PooledSection::new(self, lock)?.run(work, |_| false)
     }
 }
 
@@ -265,6 +269,6 @@ impl<M: ManageConnection> Clone for NamedLockPool<M> {
 
 impl<M: ManageConnection> fmt::Debug for NamedLockPool<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NamedLockPool").field("waiting", &self.waiting_in_all()).finish_non_exhaustive()
+        f.debug_struct("NamedLockPool").field("waiting", &self.total_waiting()).finish_non_exhaustive()
     }
 }

@@ -82,7 +82,7 @@ impl<K: Eq + Hash + Clone, B> Queue<K, B> {
     }
 
     /// The same for all keys together.
-    pub(crate) fn waiting_in_all(&self) -> usize {
+    pub(crate) fn total_waiting(&self) -> usize {
         lock(&self.0).by_key.values().map(|line| line.waiting.len()).sum()
     }
 }

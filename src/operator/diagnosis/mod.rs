@@ -63,7 +63,7 @@ fn product_of(facts: &Facts) -> Product {
 }
 
 fn relative(facts: &Facts) -> Vec<Finding> {
-    let of = |severity, meaning, advice| vec![finding(Topic::Relative, severity, meaning, advice)];
+    let of = |severity, meaning, advice| vec![finding(Topic::Compatibility, severity, meaning, advice)];
     match product_of(facts) {
         Product::Aurora => of(
             Severity::Info,

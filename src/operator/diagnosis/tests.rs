@@ -58,7 +58,7 @@ fn relatives_are_told_by_their_names() {
     assert_eq!(product(facts("8.0.39", &[("AURORA_VERSION", "3.08.0")])), Product::Aurora);
     assert_eq!(product(facts("11.4.2-MariaDB", &[])), Product::MariaDb);
     assert_eq!(product(facts("8.4.3", &[])), Product::MySql);
-    assert_found(facts("8.0.11-TiDB-v8.5.0", &[]), Topic::Relative, Severity::Danger);
+    assert_found(facts("8.0.11-TiDB-v8.5.0", &[]), Topic::Compatibility, Severity::Danger);
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn who_waits_is_counted_and_who_has_the_turn_is_not() {
         let turns = [0, 1].map(|key| world.queue.enter(&key, Never, false));
         let threads = [(0, Passes), (0, Never), (1, Never)]
             .map(|(key, deadline)| world.spawn(move |world| world.lone_section(key, deadline)));
-        let counts = (world.queue.waiting(&0), world.queue.waiting_in_all());
+        let counts = (world.queue.waiting(&0), world.queue.total_waiting());
         drop(turns);
         join(threads);
         counts

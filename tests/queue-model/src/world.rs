@@ -85,7 +85,7 @@ impl World {
     /// Nobody is left in line, no baton is left behind, no lock is held.
     fn is_as_at_first(&self) {
         assert_eq!(self.taken_up, self.passed, "every baton that was passed was taken up");
-        assert_eq!(self.queue.waiting_in_all(), 0);
+        assert_eq!(self.queue.total_waiting(), 0);
         for key in 0..self.granted.len() {
             assert_eq!(self.section(key, Deadline::Passes), Came::Turn, "with nobody in line, the turn comes at once");
         }

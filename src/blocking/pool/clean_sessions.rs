@@ -8,7 +8,7 @@ use log::warn;
 use crate::{
     driver::{
         blocking::{Blocking, ready},
-        status::{self, MysqlSession},
+        status::{self, NamedLockConnection},
     },
     log_target::TARGET,
     section::clean::{Cleaned, clean_session},
@@ -29,7 +29,7 @@ use crate::{
 /// use std::time::Duration;
 ///
 /// use diesel::{MysqlConnection, prelude::*, r2d2::{ConnectionManager, Pool}};
-/// use diesel_named_lock::{CleanSessions, NamedLockError, NamedLockExt};
+/// use diesel_named_lock::{NamedLockError, NamedLockExt, pool::CleanSessions};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let manager = ConnectionManager::<MysqlConnection>::new("mysql://app@127.0.0.1/shop");
@@ -71,7 +71,7 @@ impl<M> CleanSessions<M> {
 impl<M> ManageConnection for CleanSessions<M>
 where
     M: ManageConnection,
-    M::Connection: MysqlSession,
+    M::Connection: NamedLockConnection,
 {
     type Connection = M::Connection;
     type Error = M::Error;
@@ -91,7 +91,7 @@ where
     }
 }
 
-fn is_cleaned<C: MysqlSession>(conn: &mut C) -> bool {
+fn is_cleaned<C: NamedLockConnection>(conn: &mut C) -> bool {
     if !matches!(status::depth(conn), Ok(0)) {
         // Diesel would go on with a transaction that is no more.
         return false;
