@@ -8,12 +8,12 @@ use std::{
 
 /// From the lowest. What is on a floor uses its neighbours and what is below, never what is above.
 const FLOORS: [&[&str]; 7] = [
-    &["error", "holder", "log_target", "name", "operator_error", "timeout"],
-    &["driver"],
-    &["statement"],
+    &["connection_id", "deadline", "error", "holder", "idle_limit", "log_target", "name", "names", "operator_error"],
+    &["driver", "statement"],
     &["section"],
-    &["operator", "schema"],
-    &["blocking", "fence", "job", "lock", "migration"],
+    &["lock", "schema"],
+    &["operator"],
+    &["blocking", "fence", "job", "migration"],
     &["docs", "lib"],
 ];
 const SQL: [&str; 9] =
