@@ -48,7 +48,6 @@ pub mod migration;
 mod name;
 mod operator;
 mod operator_error;
-mod schema;
 mod section;
 mod statement;
 mod timeout;

@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 7] = [
     &["driver"],
     &["statement"],
     &["section"],
-    &["operator", "schema"],
+    &["operator"],
     &["blocking", "fence", "job", "lock", "migration"],
     &["docs", "lib"],
 ];

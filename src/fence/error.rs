@@ -25,15 +25,19 @@ pub enum FenceError {
     #[error(transparent)]
     Lock(#[from] NamedLockError),
 
-    /// The current database has no table for the tokens. The work has not run.
+    /// The current database has no table for the tokens, or this account has no right to use it, or there is no current
+    /// database. The work has not run.
     #[error(
-        "no fencing token for named lock `{name}`: the current database has no table `named_lock_fences`; run the migration \
+        "no fencing token for named lock `{name}`: the current database has no table `named_lock_fences` that this account \
+         may write to: {source}; run the migration \
          `2026-11-23-120000-namedlock_create_named_lock_fences` (`diesel_named_lock::MIGRATIONS`, feature `migrations`)"
     )]
     #[non_exhaustive]
     NoTable {
         /// The lock.
         name: LockName,
+        /// What the server said.
+        source: Diesel,
     },
 
     /// The lock was had, but no token. The work has not run, the lock was released; a token may have been spent.

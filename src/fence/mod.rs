@@ -61,15 +61,15 @@
 //!   `UPDATE named_lock_fences SET token = token + 1000000`.
 //! * **Letter case does not count**: `Report` and `report`, one lock on MySQL, have one row of tokens on MariaDB, too, where
 //!   they are two locks. That refuses more than it must, never less.
-//! * Inside Diesel's test transaction, tokens are rolled back with it. In a transaction that raw SQL has begun
-//!   (`sql_query("BEGIN")`, `SET autocommit = 0`) a token is committed with the work, not before it; where that is rolled back
-//!   instead, **the same token is given out again**.
+//! * **Inside Diesel's test transaction**, tokens are rolled back with it.
+//! * **A transaction that raw SQL has begun** (`batch_execute("BEGIN")`, or any statement after `SET autocommit = 0`) is
+//!   committed before the token is given out: the token must be committed before the work begins.
 
 mod error;
 
 use std::{fmt, time::Duration};
 
-use diesel::{dsl::DuplicatedKeys, insert_into, prelude::*, select};
+use diesel::result::Error as Diesel;
 
 pub use self::error::FenceError;
 use crate::{
@@ -77,10 +77,8 @@ use crate::{
     error::NamedLockError,
     lock::{NamedLock, outcome},
     name::{self, LockName},
-    schema::{self, last_insert_id, named_lock_fences as fences, remembered},
+    statement::{ask_again::Failed, fence},
 };
-
-const TABLE: &str = "named_lock_fences";
 
 /// Says how the holders of one lock came one after the other: a later one has a larger token, never the same.
 ///
@@ -125,8 +123,9 @@ impl fmt::Display for FencingToken {
 pub trait FenceExt: MysqlSession {
     /// Like [`with_named_lock`](crate::NamedLockExt::with_named_lock), with a [`FencingToken`] for the work.
     ///
-    /// The token is committed before the work begins: it is spent, even if the work fails, panics, or rolls back. That is two
-    /// statements more than a plain section: three round trips, since Diesel keeps no such `INSERT` prepared, and a commit.
+    /// The token is committed before the work begins: it is spent, even if the work fails, panics, or rolls back. That is
+    /// three round trips more than a plain section; one more in a session without autocommit. If `KILL QUERY` strikes one of
+    /// its statements, another token is taken, up to 20 times: a token that is spent twice does no harm.
     ///
     /// `timeout` is for the lock only. A transaction that has called [`check`] for this lock holds the token up until it
     /// ends, for at most `innodb_lock_wait_timeout`. So never call this from within one: on its own connection it is an
@@ -172,19 +171,11 @@ pub trait FenceExt: MysqlSession {
 
 impl<C: MysqlSession> FenceExt for C {}
 
-/// One statement: two of them would have to be a transaction.
 fn next_token<C: MysqlSession>(conn: &mut C, name: &LockName) -> Result<FencingToken, FenceError> {
-    let spent = insert_into(fences::table)
-        .values((fences::name.eq(key(name)), fences::token.eq(remembered(1))))
-        .on_conflict(DuplicatedKeys)
-        .do_update()
-        .set(fences::token.eq(remembered(fences::token + 1)))
-        .execute(conn);
-    let number = spent.and_then(|_| select(last_insert_id()).get_result(conn));
-    number.map(FencingToken).map_err(|source| match explain(conn, name) {
-        Some(missing) => missing,
-        None => FenceError::NoToken { name: name.clone(), source },
-    })
+    let number = fence::next_token(conn, &key(name));
+    number
+        .map(FencingToken)
+        .map_err(|failed| explain(failed, name, |name, source| FenceError::NoToken { name, source }))
 }
 
 /// Whether `token` is still the newest of this lock: for work that holds the lock on one connection, and writes to this same
@@ -225,9 +216,8 @@ where
     if driver::depth(conn)? == 0 {
         return Err(FenceError::NoTransaction { name });
     }
-    // Not `FOR SHARE`, which MariaDB does not know (MariaDB manual, "LOCK IN SHARE MODE"), nor Diesel the older form.
-    let row = fences::table.find(key(&name)).select(fences::token).for_update().get_result(conn).optional();
-    let current = row.map_err(|source| explain(conn, &name).unwrap_or(FenceError::Database(source)))?;
+    let current = fence::locked_token(conn, &key(&name));
+    let current = current.map_err(|failed| explain(failed, &name, |_, source| FenceError::Database(source)))?;
     match current.map(FencingToken) {
         Some(current) if current == token => Ok(()),
         Some(current) if current > token => Err(FenceError::Stale { name, token, current }),
@@ -240,8 +230,10 @@ fn key(name: &LockName) -> Vec<u8> {
     name::folded(name.as_str()).into_bytes()
 }
 
-/// After a statement on the table has failed.
-fn explain<C: MysqlSession>(conn: &mut C, name: &LockName) -> Option<FenceError> {
-    driver::forget_statements(conn);
-    schema::is_missing(conn, TABLE).then(|| FenceError::NoTable { name: name.clone() })
+/// `other`: an error that is not a missing table.
+fn explain(failed: Failed, name: &LockName, other: impl FnOnce(LockName, Diesel) -> FenceError) -> FenceError {
+    match failed.is_no_table() {
+        true => FenceError::NoTable { name: name.clone(), source: failed.error },
+        false => other(name.clone(), failed.error),
+    }
 }

@@ -14,6 +14,7 @@ mod errors;
 mod processes;
 mod stage;
 mod tokens;
+mod uncommitted;
 #[path = "../behaviour/world.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod world;
@@ -24,6 +25,13 @@ fn main() {
     if processes::is_wanted() {
         return processes::main();
     }
-    let trials = [crash::trials(), processes::trials(), tokens::trials(), checks::trials(), errors::trials()];
+    let trials = [
+        crash::trials(),
+        processes::trials(),
+        tokens::trials(),
+        checks::trials(),
+        errors::trials(),
+        uncommitted::trials(),
+    ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }
