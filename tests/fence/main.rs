@@ -13,6 +13,9 @@ mod database;
 mod errors;
 mod processes;
 mod stage;
+#[path = "../jobs/striking.rs"]
+mod striking;
+mod struck;
 mod tokens;
 mod uncommitted;
 #[path = "../behaviour/world.rs"]
@@ -31,6 +34,7 @@ fn main() {
         tokens::trials(),
         checks::trials(),
         errors::trials(),
+        struck::trials(),
         uncommitted::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
