@@ -63,7 +63,8 @@
 //!   they are two locks. That refuses more than it must, never less.
 //! * **Inside Diesel's test transaction**, tokens are rolled back with it.
 //! * **A transaction that raw SQL has begun** (`batch_execute("BEGIN")`, or any statement after `SET autocommit = 0`) is
-//!   committed before the token is given out: the token must be committed before the work begins.
+//!   committed before the token is given out: the token must be committed before the work begins. If `KILL QUERY` strikes
+//!   that commit, it may be a rollback, without an error: on MariaDB, if it waited for a backup. So commit before the call.
 
 mod error;
 

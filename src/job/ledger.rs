@@ -65,7 +65,8 @@ impl Ledger<'_> {
             return Err(Error::NotFound);
         }
         let Err(first) = commit(conn).inspect_err(|_| driver::forget_statements(conn)) else { return Ok(()) };
-        // The second attempt has nothing to commit if the first one was a rollback, or a success after all.
+        // The second attempt has nothing to commit if the first one was a success after all, or a rollback: on MariaDB, a
+        // commit that waits for a backup and is killed.
         let again = ask(conn, Unless::Interrupted, commit).and_then(|()| self.read(conn));
         let ended = |entries: Vec<Entry>| {
             entries.iter().any(|entry| !entry.is_for_key() && entry.is_own() && entry.ended.is_some())

@@ -89,6 +89,9 @@ use crate::{
 /// * **commits** what the closure leaves uncommitted, if it returns `Ok`: together with the end of the run, both or neither,
 /// * **rolls back** what the closure leaves uncommitted, if it returns an error or panics.
 ///
+/// If `KILL QUERY` strikes the first of these commits, what was uncommitted may be rolled back without an error: on MariaDB,
+/// if that commit waited for a backup. So commit before the call.
+///
 /// A transaction that the closure has begun by Diesel and leaves open is rolled back, and is an error:
 /// [`TransactionLeftOpen`](NamedLockError::TransactionLeftOpen). Inside Diesel's test transaction, nothing is committed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

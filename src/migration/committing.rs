@@ -7,7 +7,7 @@ use diesel::{
 use diesel_migrations::MigrationHarness;
 
 use crate::{
-    driver::{MysqlSession, retry::retry},
+    driver::{self, MysqlSession, retry::retry},
     statement::transaction::commit,
 };
 
@@ -15,16 +15,25 @@ use crate::{
 /// recorded when the connection is closed.
 pub(super) struct Committing<'c, C>(pub(super) &'c mut C);
 
+impl<C: MysqlSession + MigrationHarness<Mysql>> Committing<'_, C> {
+    /// On MariaDB, a commit that waits for a backup and is killed is a rollback; then there is nothing more to commit.
+    fn commit(&mut self, version: &MigrationVersion<'_>, applied: bool) -> Result<()> {
+        let Err(first) = commit(self.0).inspect_err(|_| driver::forget_statements(self.0)) else { return Ok(()) };
+        retry(self.0, commit)?;
+        if self.0.applied_migrations()?.contains(version) == applied { Ok(()) } else { Err(first.into()) }
+    }
+}
+
 impl<C: MysqlSession + MigrationHarness<Mysql>> MigrationHarness<Mysql> for Committing<'_, C> {
     fn run_migration(&mut self, migration: &dyn Migration<Mysql>) -> Result<MigrationVersion<'static>> {
         let version = self.0.run_migration(migration)?;
-        retry(self.0, commit)?;
+        self.commit(&version, true)?;
         Ok(version)
     }
 
     fn revert_migration(&mut self, migration: &dyn Migration<Mysql>) -> Result<MigrationVersion<'static>> {
         let version = self.0.revert_migration(migration)?;
-        retry(self.0, commit)?;
+        self.commit(&version, false)?;
         Ok(version)
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    thread,
     time::Duration,
 };
 
@@ -138,6 +139,51 @@ fn the_transaction_of_a_connection_that_failing_work_swaps_in_is_not_rolled_back
     assert!(outcome.is_err(), "{outcome:?}");
     assert_eq!(number(&mut conn, "SELECT COUNT(*) AS number FROM written"), Some(1));
     assert_eq!(written(&database), Some(0));
+}
+
+/// A commit that waits for a backup and is killed may have been a rollback. On a server of its own, since all others wait, too.
+#[test]
+fn what_the_work_left_uncommitted_is_there_exactly_if_the_job_is_said_to_have_run() {
+    let server = Server::start(server().product()).expect("a server");
+    let connect = || MysqlConnection::establish(server.url()).expect("a connection");
+    let (mut conn, mut backup, mut onlooker) = (connect(), connect(), connect());
+    conn.batch_execute(UP).and_then(|()| conn.batch_execute("CREATE TABLE written (id INT)")).unwrap();
+    let (block, end): (&[&str], _) = match is_mysql() {
+        true => (&["FLUSH TABLES WITH READ LOCK"], "UNLOCK TABLES"),
+        false => (
+            &["BACKUP STAGE START", "BACKUP STAGE FLUSH", "BACKUP STAGE BLOCK_DDL", "BACKUP STAGE BLOCK_COMMIT"],
+            "BACKUP STAGE END",
+        ),
+    };
+    let (own, job) = (id(&mut conn), job("backup").at_most_every(HOUR));
+    let outcome = thread::scope(|scope| {
+        job.run(&mut conn, |conn| {
+            conn.batch_execute("BEGIN").and_then(|()| conn.batch_execute("INSERT INTO written VALUES (1)"))?;
+            block.iter().for_each(|statement| backup.batch_execute(statement).unwrap());
+            scope.spawn(|| {
+                let waits = format!(
+                    "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST
+                     WHERE ID = {own} AND (INFO LIKE 'COMMIT%' OR INFO LIKE 'UPDATE%')"
+                );
+                wait_until("the end to wait for the backup", || number(&mut onlooker, &waits) == Some(1));
+                onlooker.batch_execute(&format!("KILL QUERY {own}")).unwrap();
+                backup.batch_execute(end).unwrap();
+            });
+            Ok::<_, JobError>(())
+        })
+    });
+    println!("{outcome:?}");
+    drop(conn);
+    let rows = number(&mut connect(), "SELECT COUNT(*) AS number FROM written");
+    let state = job.status(&mut connect()).unwrap().unwrap().state;
+    match outcome {
+        Ok(outcome) => {
+            assert_eq!((outcome, rows), (RAN, Some(1)));
+            assert!(matches!(state, JobState::Succeeded { .. }), "{state:?}");
+        }
+        Err(JobError::NotRecorded { .. }) => assert_eq!((state, rows), (JobState::Abandoned, Some(0))),
+        Err(other) => panic!("{other:?}"),
+    }
 }
 
 /// In none of these, the server lets the ledger be written.
