@@ -68,8 +68,6 @@ mod names;
 pub mod operator;
 #[cfg(feature = "operator")]
 mod operator_error;
-#[cfg(any(feature = "fence", feature = "job"))]
-mod schema;
 #[cfg(feature = "blocking")]
 mod section;
 #[cfg(feature = "blocking")]

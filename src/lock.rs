@@ -219,14 +219,3 @@ impl NamedLock {
         Ok(Request { deadline: timeout.start(), first_wait: timeout, reentrant, idle_limit })
     }
 }
-
-// Until the callers name the section's own.
-pub(crate) fn outcome<T, E>(
-    section: crate::section::outcome::Section<Result<T, E>>,
-    explain: impl FnOnce(NamedLockError) -> E,
-) -> Result<T, E> {
-    match (section.value, section.error) {
-        (Ok(_), Some(error)) => Err(explain(error)),
-        (value, _) => value,
-    }
-}

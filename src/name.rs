@@ -1,8 +1,12 @@
 //! The name of a lock, checked once.
 
+mod folding;
+
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use sha2::{Digest, Sha256};
+
+pub(crate) use self::folding::folded;
 
 /// The name of a lock, checked once and cheap to clone.
 ///
@@ -190,12 +194,6 @@ pub(crate) fn in_locking_order(mut names: Vec<LockName>) -> Result<Vec<LockName>
         Some(pair) => Err(InvalidName::DifferOnlyInCase(pair[0].clone(), pair[1].clone())),
         None => Ok(names),
     }
-}
-
-/// The same for all names that MySQL takes for one, which it folds character by character.
-pub(crate) fn folded(name: &str) -> String {
-    // Of the characters that a name may have, only `İ` becomes two, of which MySQL keeps the first.
-    name.chars().filter_map(|c| c.to_lowercase().next()).collect()
 }
 
 impl fmt::Display for LockName {

@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 7] = [
     &["connection_id", "deadline", "error", "holder", "idle_limit", "log_target", "name", "names", "operator_error"],
     &["driver", "statement"],
     &["section"],
-    &["lock", "schema"],
+    &["lock"],
     &["operator"],
     &["blocking", "fence", "job", "migration"],
     &["docs", "lib"],

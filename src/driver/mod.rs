@@ -1,6 +1,7 @@
 //! Who sends a statement, and what has to be known of Diesel's inner state for it.
 
 pub(crate) mod blocking;
+pub(crate) mod error_number;
 #[cfg(test)]
 mod honest;
 pub(crate) mod retry;
@@ -53,6 +54,3 @@ pub(crate) trait Driver<C> {
     /// Makes a pool close this connection at check-in. No I/O, and no statement can undo it.
     fn mark_broken(conn: &mut C);
 }
-
-// Until the callers name the file itself.
-pub(crate) use status::{NamedLockConnection, depth, forget_statements, is_in_test_transaction};

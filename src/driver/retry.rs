@@ -1,10 +1,20 @@
 //! Asking again what `KILL QUERY` has struck.
 
-use std::{thread, time::Duration};
+#[cfg(any(feature = "fence", feature = "job", feature = "operator", feature = "migrations"))]
+use std::thread;
+use std::time::Duration;
 
-use diesel::result::QueryResult;
+use diesel::{
+    expression::QueryMetadata,
+    mysql::Mysql,
+    query_builder::{QueryFragment, QueryId},
+    result::QueryResult,
+};
 
+use super::Driver;
+#[cfg(any(feature = "fence", feature = "job", feature = "operator", feature = "migrations"))]
 use super::status::{NamedLockConnection, forget_statements};
+use crate::statement::Statement;
 
 /// The pauses between the attempts at one statement: 20 attempts within some 20 ms.
 ///
@@ -18,11 +28,50 @@ pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
     (1..ATTEMPTS).map(|failed| STEP * failed.saturating_sub(AT_ONCE))
 }
 
-/// Asks until there is an answer. Only for what may be asked twice.
+/// Asks until there is an answer.
 ///
 /// # Errors
 ///
 /// The first one, if no attempt is answered.
+pub(crate) async fn ask_again<D: Driver<C>, C, S: Statement>(conn: &mut C, question: &S) -> QueryResult<S::Answer>
+where
+    Mysql: QueryMetadata<S::SqlType>,
+{
+    let first = match D::ask(conn, question).await {
+        Err(error) => error,
+        answer => return answer,
+    };
+    for pause in pauses() {
+        D::pause(pause).await;
+        if let Ok(answer) = D::ask(conn, question).await {
+            return Ok(answer);
+        }
+    }
+    Err(first)
+}
+
+/// The same for a statement that has no answer.
+pub(crate) async fn execute_again<D, C, S>(conn: &mut C, statement: S) -> QueryResult<()>
+where
+    D: Driver<C>,
+    S: QueryFragment<Mysql> + QueryId + Copy + 'static,
+{
+    let Err(first) = D::execute(conn, statement).await else { return Ok(()) };
+    for pause in pauses() {
+        D::pause(pause).await;
+        if D::execute(conn, statement).await.is_ok() {
+            return Ok(());
+        }
+    }
+    Err(first)
+}
+
+/// The same for what Diesel sends by itself, on a blocking connection.
+///
+/// # Errors
+///
+/// The first one, if no attempt is answered.
+#[cfg(any(feature = "fence", feature = "job", feature = "operator", feature = "migrations"))]
 pub(crate) fn retry<C: NamedLockConnection, T>(
     conn: &mut C,
     mut ask: impl FnMut(&mut C) -> QueryResult<T>,

@@ -7,7 +7,7 @@ type Diesel = diesel::result::Error;
 
 /// Why there is no token, or why one is refused.
 ///
-/// Can be the error of the work of [`with_fenced_lock`](super::FenceExt::with_fenced_lock), and of a transaction around
+/// Can be the error of a closure that calls [`next_token`](super::next_token), and of a transaction around
 /// [`check`](super::check): Diesel's errors come into it by `?`. For work whose error is Diesel's own, it travels inside
 /// that, as [`NamedLockError`] does.
 ///
@@ -25,15 +25,19 @@ pub enum FenceError {
     #[error(transparent)]
     Lock(#[from] NamedLockError),
 
-    /// The current database has no table for the tokens. The work has not run.
+    /// The current database has no table for the tokens, or this account has no right to use it, or there is no current
+    /// database. The work has not run.
     #[error(
-        "no fencing token for named lock `{name}`: the current database has no table `named_lock_fences`; run the migration \
+        "no fencing token for named lock `{name}`: the current database has no table `named_lock_fences` that this account \
+         may write to: {source}; run the migration \
          `2026-11-23-120000-namedlock_create_named_lock_fences` (`diesel_named_lock::migration::MIGRATIONS`, feature `migrations`)"
     )]
     #[non_exhaustive]
     NoTable {
         /// The lock.
         name: LockName,
+        /// What the server said.
+        source: Diesel,
     },
 
     /// The lock was had, but no token. The work has not run, the lock was released; a token may have been spent.
@@ -47,6 +51,26 @@ pub enum FenceError {
         name: LockName,
         /// What the server said: its `innodb_lock_wait_timeout`, where a transaction that checked a token took too long.
         source: Diesel,
+    },
+
+    /// A token is to be taken inside a transaction: it would be given out again if that is rolled back. Found before any I/O.
+    #[error(
+        "no fencing token for named lock `{name}` inside a transaction: take the token first, then begin the transaction"
+    )]
+    #[non_exhaustive]
+    InTransaction {
+        /// The lock.
+        name: LockName,
+    },
+
+    /// The session that asked for a token does not hold the lock.
+    #[error(
+        "no fencing token for named lock `{name}`: this session does not hold it; call `next_token` in its section"
+    )]
+    #[non_exhaustive]
+    NotHeld {
+        /// The lock.
+        name: LockName,
     },
 
     /// A check outside of a transaction: the next moment, a newer token could be given out. Found before any I/O.

@@ -10,7 +10,7 @@
 //! holder B                           lock ─ token 34 ─ write, 34 ─▶ accepted: the newest so far
 //! ```
 //!
-//! [`with_fenced_lock`](FenceExt::with_fenced_lock) hands out a token that is larger than all before it for this lock. It goes
+//! [`next_token`] returns a token that is larger than all before it for this lock. It goes
 //! along with each write, and the other system remembers the newest that it has seen:
 //!
 //! ```
@@ -61,30 +61,31 @@
 //!   `UPDATE named_lock_fences SET token = token + 1000000`.
 //! * **Letter case does not count**: `Report` and `report`, one lock on MySQL, have one row of tokens on MariaDB, too, where
 //!   they are two locks. That refuses more than it must, never less.
-//! * Inside Diesel's test transaction, tokens are rolled back with it. In a transaction that raw SQL has begun
-//!   (`sql_query("BEGIN")`, `SET autocommit = 0`) a token is committed with the work, not before it; where that is rolled back
-//!   instead, **the same token is given out again**.
+//! * **Inside Diesel's test transaction**, tokens are rolled back with it.
+//! * **A transaction that raw SQL has begun** (`batch_execute("BEGIN")`, or any statement after `SET autocommit = 0`) is
+//!   committed before the token is given out: the token must be committed before the work begins. If `KILL QUERY` strikes
+//!   that commit, it may be a rollback, without an error: on MariaDB, if it waited for a backup. So commit before the call.
 
 mod error;
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
-use diesel::{dsl::DuplicatedKeys, insert_into, prelude::*, select};
+use diesel::result::Error as Diesel;
 
 pub use self::error::FenceError;
 use crate::{
-    driver::{self, NamedLockConnection},
+    driver::status::{self, NamedLockConnection},
     error::NamedLockError,
-    lock::{NamedLock, outcome},
     name::{self, LockName},
-    schema::{self, last_insert_id, named_lock_fences as fences, remembered},
+    statement::{
+        ask_again::Failed,
+        fence::{self, Spent},
+    },
 };
-
-const TABLE: &str = "named_lock_fences";
 
 /// Says how the holders of one lock came one after the other: a later one has a larger token, never the same.
 ///
-/// Got from [`FenceExt::with_fenced_lock`]; made of a number where it comes back from elsewhere.
+/// Returned by [`next_token`], or made from a number that comes back from elsewhere.
 ///
 /// ```
 /// use diesel_named_lock::fence::FencingToken;
@@ -121,73 +122,50 @@ impl fmt::Display for FencingToken {
     }
 }
 
-/// Sections whose late writes can be refused: see [the module](self).
-pub trait FenceExt: NamedLockConnection {
-    /// Like [`with_named_lock`](crate::NamedLockExt::with_named_lock), with a [`FencingToken`] for the work.
-    ///
-    /// The token is committed before the work begins: it is spent, even if the work fails, panics, or rolls back. That is two
-    /// statements more than a plain section: three round trips, since Diesel keeps no such `INSERT` prepared, and a commit.
-    ///
-    /// `timeout` is for the lock only. A transaction that has called [`check`] for this lock holds the token up until it
-    /// ends, for at most `innodb_lock_wait_timeout`. So never call this from within one: on its own connection it is an
-    /// [`OpenTransaction`](NamedLockError::OpenTransaction), but on a second one the thread would wait for itself.
-    ///
-    /// ```no_run
-    /// # use std::time::Duration;
-    /// # use diesel::MysqlConnection;
-    /// # use diesel_named_lock::fence::FencingToken;
-    /// use diesel_named_lock::fence::{FenceError, FenceExt};
-    ///
-    /// # fn upload(_: &str, _: FencingToken) {}
-    /// # fn render(_: &mut MysqlConnection) -> Result<String, FenceError> { Ok(String::new()) }
-    /// # fn publish(conn: &mut MysqlConnection) -> Result<(), FenceError> {
-    /// conn.with_fenced_lock("nightly-report", Duration::from_secs(10), |conn, token| {
-    ///     let report = render(conn)?;
-    ///     upload(&report, token);
-    ///     Ok(())
-    /// })
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// What `work` returns as `Err`. Otherwise, by `E::from`: [`FenceError::Lock`]; and without the work having run,
-    /// [`FenceError::NoTable`] and [`FenceError::NoToken`].
-    fn with_fenced_lock<T, E, F>(
-        &mut self,
-        name: impl TryInto<LockName, Error: Into<NamedLockError>>,
-        timeout: Duration,
-        work: F,
-    ) -> Result<T, E>
-    where
-        E: From<FenceError>,
-        F: FnOnce(&mut Self, FencingToken) -> Result<T, E>,
-    {
-        let lock = NamedLock::new(name).map_err(FenceError::Lock)?.timeout(timeout);
-        let fenced = |conn: &mut Self| {
-            let token = next_token(conn, &lock.names()[0])?;
-            work(conn, token)
-        };
-        let section = lock.section(self, fenced).map_err(FenceError::Lock)?;
-        outcome(section, |lost| FenceError::Lock(lost).into())
+/// Returns the next token of a named lock that this session holds. To be called in a section on that lock, before the work.
+///
+/// The token is committed when this returns: it is spent, even if the work fails, panics, or rolls back. Whatever raw SQL has
+/// begun before in this session is committed, too. Three round trips when warm.
+///
+/// A transaction that has called [`check`] for this lock holds the token up until it ends, for at most
+/// `innodb_lock_wait_timeout`. So never wait for a token from within such a transaction on another connection.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use diesel::MysqlConnection;
+/// # use diesel_named_lock::fence::FencingToken;
+/// use diesel_named_lock::{NamedLockExt, fence::{self, FenceError}};
+///
+/// # fn upload(_: &str, _: FencingToken) {}
+/// # fn render(_: &mut MysqlConnection) -> Result<String, FenceError> { Ok(String::new()) }
+/// # fn publish(conn: &mut MysqlConnection) -> Result<(), FenceError> {
+/// conn.with_named_lock("nightly-report", Duration::from_secs(10), |conn| {
+///     let token = fence::next_token(conn, "nightly-report")?;
+///     let report = render(conn)?;
+///     upload(&report, token);
+///     Ok(())
+/// })
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// * [`NamedLockError::InvalidName`] and [`FenceError::InTransaction`], before any I/O.
+/// * [`FenceError::NotHeld`] if this session does not hold the lock. A token may have been spent.
+/// * [`FenceError::NoTable`], [`FenceError::NoToken`].
+pub fn next_token<C: NamedLockConnection>(
+    conn: &mut C,
+    name: impl TryInto<LockName, Error: Into<NamedLockError>>,
+) -> Result<FencingToken, FenceError> {
+    let name: LockName = name.try_into().map_err(Into::into)?;
+    if status::depth(conn)? > 0 {
+        return Err(FenceError::InTransaction { name });
     }
-}
-
-impl<C: NamedLockConnection> FenceExt for C {}
-
-/// One statement: two of them would have to be a transaction.
-fn next_token<C: NamedLockConnection>(conn: &mut C, name: &LockName) -> Result<FencingToken, FenceError> {
-    let spent = insert_into(fences::table)
-        .values((fences::name.eq(key(name)), fences::token.eq(remembered(1))))
-        .on_conflict(DuplicatedKeys)
-        .do_update()
-        .set(fences::token.eq(remembered(fences::token + 1)))
-        .execute(conn);
-    let number = spent.and_then(|_| select(last_insert_id()).get_result(conn));
-    number.map(FencingToken).map_err(|source| match explain(conn, name) {
-        Some(missing) => missing,
-        None => FenceError::NoToken { name: name.clone(), source },
-    })
+    let spent = fence::next_token(conn, &name, &key(&name));
+    match spent.map_err(|failed| explain(failed, &name, |name, source| FenceError::NoToken { name, source }))? {
+        Spent { token, is_held: true } => Ok(FencingToken(token)),
+        Spent { is_held: false, .. } => Err(FenceError::NotHeld { name }),
+    }
 }
 
 /// Whether `token` is still the newest of this lock: for work that holds the lock on one connection, and writes to this same
@@ -218,19 +196,17 @@ fn next_token<C: NamedLockConnection>(conn: &mut C, name: &LockName) -> Result<F
 ///
 /// [`FenceError::Stale`], [`FenceError::Unknown`], [`FenceError::NoTable`]; [`FenceError::NoTransaction`] and
 /// [`NamedLockError::InvalidName`], before any I/O; [`FenceError::Database`] for anything else that the server says.
-pub fn check<C, N>(conn: &mut C, name: N, token: FencingToken) -> Result<(), FenceError>
-where
-    C: NamedLockConnection,
-    N: TryInto<LockName>,
-    NamedLockError: From<N::Error>,
-{
-    let name: LockName = name.try_into().map_err(NamedLockError::from)?;
-    if driver::depth(conn)? == 0 {
+pub fn check<C: NamedLockConnection>(
+    conn: &mut C,
+    name: impl TryInto<LockName, Error: Into<NamedLockError>>,
+    token: FencingToken,
+) -> Result<(), FenceError> {
+    let name: LockName = name.try_into().map_err(Into::into)?;
+    if status::depth(conn)? == 0 {
         return Err(FenceError::NoTransaction { name });
     }
-    // Not `FOR SHARE`, which MariaDB does not know (MariaDB manual, "LOCK IN SHARE MODE"), nor Diesel the older form.
-    let row = fences::table.find(key(&name)).select(fences::token).for_update().get_result(conn).optional();
-    let current = row.map_err(|source| explain(conn, &name).unwrap_or(FenceError::Database(source)))?;
+    let current = fence::locked_token(conn, &key(&name));
+    let current = current.map_err(|failed| explain(failed, &name, |_, source| FenceError::Database(source)))?;
     match current.map(FencingToken) {
         Some(current) if current == token => Ok(()),
         Some(current) if current > token => Err(FenceError::Stale { name, token, current }),
@@ -243,8 +219,10 @@ fn key(name: &LockName) -> Vec<u8> {
     name::folded(name.as_str()).into_bytes()
 }
 
-/// After a statement on the table has failed.
-fn explain<C: NamedLockConnection>(conn: &mut C, name: &LockName) -> Option<FenceError> {
-    driver::forget_statements(conn);
-    schema::is_missing(conn, TABLE).then(|| FenceError::NoTable { name: name.clone() })
+/// `other`: an error that is not a missing table.
+fn explain(failed: Failed, name: &LockName, other: impl FnOnce(LockName, Diesel) -> FenceError) -> FenceError {
+    match failed.is_no_table() {
+        true => FenceError::NoTable { name: name.clone(), source: failed.error },
+        false => other(name.clone(), failed.error),
+    }
 }

@@ -65,7 +65,7 @@ pub enum JobError {
         key: String,
     },
 
-    /// There is no ledger. The work has not run.
+    /// There is no ledger, or none that this account may read, or no current database. The work has not run.
     #[error(
         "job `{job}` has not run: the connection's database has no table `named_lock_ledger` that this account may see; \
          run this crate's migration `create_named_lock_ledger` (`diesel_named_lock::migration::MIGRATIONS`, feature \
@@ -93,6 +93,14 @@ pub enum JobError {
 
     /// The work has run and returned `Ok`, but its end could not be written to the ledger, which shows it as abandoned:
     /// by default it is due again at once.
+    ///
+    /// That is so if the connection breaks, or if the session can't write to the ledger any more because the work has left:
+    ///
+    /// * `LOCK TABLES`,
+    /// * an XA transaction that has ended and is not committed,
+    /// * a transaction, or a session, that is `READ ONLY`,
+    /// * another current database (`USE`),
+    /// * a transaction begun by raw SQL that the server has rolled back: what the work wrote in it is gone.
     #[error(
         "job `{job}` has run and succeeded, but that is not in its ledger, which shows the run as abandoned and due \
          again: {source}"

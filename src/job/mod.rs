@@ -5,7 +5,6 @@ mod error;
 mod ledger;
 mod outcome;
 mod run;
-mod server_time;
 mod singleton;
 
 pub use error::JobError;

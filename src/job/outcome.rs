@@ -2,8 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::ledger::Entry;
-use crate::{connection_id::ConnectionId, holder::SessionInfo};
+use crate::{connection_id::ConnectionId, holder::SessionInfo, statement::ledger::Entry};
 
 /// What [`SingletonJob::run`](crate::job::SingletonJob::run) did. That there was nothing to do is not an error.
 ///
@@ -82,9 +81,9 @@ pub enum JobState {
 impl JobStatus {
     /// `holder`: the session that holds the job's lock, which matters only where the run has not ended.
     pub(super) fn new(entry: &Entry, holder: Option<ConnectionId>) -> Self {
-        let state = match (entry.ended, entry.error()) {
+        let state = match (entry.ended, &entry.error) {
             (Some(ended), None) => JobState::Succeeded { ended: ended.0 },
-            (Some(ended), Some(error)) => JobState::Failed { ended: ended.0, error },
+            (Some(ended), Some(error)) => JobState::Failed { ended: ended.0, error: error.0.clone() },
             (None, _) if holder == Some(entry.connection_id.into()) => JobState::Running,
             (None, _) => JobState::Abandoned,
         };
@@ -92,7 +91,7 @@ impl JobStatus {
             runs: entry.runs,
             started: entry.started.0,
             state,
-            host: entry.host(),
+            host: entry.host.0.clone(),
             process_id: entry.process_id,
             connection_id: entry.connection_id,
         }

@@ -2,21 +2,21 @@
 
 use std::{
     any::Any,
-    fmt::Display,
+    fmt::{Display, Write},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
 
-use diesel::result::{Error, QueryResult};
+use diesel::result::QueryResult;
 use log::warn;
 
 use super::{
     JobError, JobOutcome, SingletonJob,
     due::{End, Past, Verdict},
-    ledger::Entry,
 };
 use crate::{
-    driver::{self, NamedLockConnection},
+    driver::status::NamedLockConnection,
     log_target::TARGET,
+    statement::{ask_again::Failed, ledger::Entry},
 };
 
 impl SingletonJob {
@@ -26,52 +26,62 @@ impl SingletonJob {
         E: From<JobError> + Display,
         F: FnOnce(&mut C) -> Result<T, E>,
     {
-        if let Verdict::NotDue(next) = self.verdict(conn)? {
+        let entries = self.entries(self.ledger().read_current(conn))?;
+        if let Verdict::NotDue(next) = self.verdict(conn, &entries)? {
             return Ok(JobOutcome::NotDue { next });
         }
         // A section of its own, so that what the work left open is rolled back, and a lost lock known, before the end is
         // recorded.
         let section = self.lock.clone().reentrant();
-        let start = |conn: &mut C| self.ledger().start(conn).map_err(|source| self.unusable(source));
+        let start = |conn: &mut C| self.ledger().start(conn, &entries).map_err(|failed| self.unusable(failed));
         let run = || section.section(conn, |conn| start(conn).map(|()| work(conn)));
         let section = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(section) => section.map_err(JobError::from)?,
             Err(panic) => {
-                self.warn_unless(self.ledger().end(conn, Some(&format!("panicked: {}", message(&*panic)))));
+                self.warn_unless(self.ledger().fail(conn, &format!("panicked: {}", message(&*panic))));
                 resume_unwind(panic);
             }
         };
         let result = match (section.value?, section.error) {
-            (Ok(_), Some(lost)) => Err(JobError::from(lost).into()),
+            (Ok(_), Some(error)) => Err(JobError::from(error).into()),
             (result, _) => result,
         };
-        // In the alternate form, `anyhow` and its like tell the causes, too.
-        let error = result.as_ref().err().map(|error| format!("{error:#}"));
-        match (result, self.ledger().end(conn, error.as_deref())) {
-            (Ok(_), Err(source)) => Err(JobError::NotRecorded { job: self.name().clone(), source }.into()),
-            (result, recorded) => {
-                self.warn_unless(recorded);
-                result.map(JobOutcome::Ran)
+        match result {
+            Ok(value) => match self.ledger().succeed(conn) {
+                Ok(()) => Ok(JobOutcome::Ran(value)),
+                Err(source) => Err(JobError::NotRecorded { job: self.name().clone(), source }.into()),
+            },
+            Err(error) => {
+                self.warn_unless(self.ledger().fail(conn, &text(&error)));
+                Err(error)
             }
         }
     }
 
-    fn verdict<C: NamedLockConnection>(&self, conn: &mut C) -> Result<Verdict, JobError> {
-        // In a test transaction, the locks that this takes would stay, and tests wait for each other.
-        let current = !driver::is_in_test_transaction(conn);
-        let entries = self.read(conn, current)?;
+    fn verdict<C: NamedLockConnection>(&self, conn: &mut C, entries: &[Entry]) -> Result<Verdict, JobError> {
         let Some(now) = entries.first().map(|entry| entry.now) else { return Ok(Verdict::Due) };
         let past = |for_key| entries.iter().find(|entry| entry.is_for_key() == for_key).map(past);
         let verdict = self.policy.verdict(now.0, past(false), past(true));
-        let set_back = entries.iter().any(|entry| entry.counts_from > now);
-        if set_back && verdict != Verdict::Due {
-            self.ledger().count_from_now(conn).map_err(|source| self.unusable(source))?;
+        if verdict == Verdict::Due {
+            return Ok(verdict);
         }
+        let set_back = entries.iter().any(|entry| entry.counts_from > now);
+        let ledger = self.ledger();
+        let left = if set_back { ledger.count_from_now(conn) } else { ledger.end_read(conn, entries) };
+        left.map_err(|failed| self.unusable(failed))?;
         Ok(verdict)
     }
 
-    pub(super) fn unusable(&self, source: Error) -> JobError {
-        JobError::Ledger { job: self.name().clone(), source }
+    /// What was read, or that there is no ledger.
+    pub(super) fn entries(&self, read: Result<Vec<Entry>, Failed>) -> Result<Vec<Entry>, JobError> {
+        read.map_err(|failed| match failed.is_no_table() {
+            true => JobError::NoLedger { job: self.name().clone(), source: failed.error },
+            false => self.unusable(failed),
+        })
+    }
+
+    pub(super) fn unusable(&self, failed: Failed) -> JobError {
+        JobError::Ledger { job: self.name().clone(), source: failed.error }
     }
 
     /// For where another error, or a panic, is on its way to the caller.
@@ -84,12 +94,25 @@ impl SingletonJob {
 
 /// While the lock is ours, a run that has not ended never will.
 fn past(entry: &Entry) -> Past {
-    let end = match (entry.ended, entry.error()) {
+    let end = match (entry.ended, &entry.error) {
         (None, _) => End::Abandoned,
         (Some(_), None) => End::Succeeded,
         (Some(_), Some(_)) => End::Failed,
     };
     Past { started: entry.started.0, counts_from: entry.counts_from.0, end }
+}
+
+/// The error's text. In the alternate form, `anyhow` and its like tell the causes, too.
+///
+/// An error that can't tell its text has failed all the same.
+fn text(error: &impl Display) -> String {
+    let mut text = String::new();
+    match catch_unwind(AssertUnwindSafe(|| write!(text, "{error:#}"))) {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => text.push_str(" (its text could not be formatted)"),
+        Err(panic) => text.push_str(&format!(" (its text panicked: {})", message(&*panic))),
+    }
+    text
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -2,20 +2,15 @@
 
 use std::{fmt::Display, time::Duration};
 
-use super::{
-    JobError, JobOutcome, JobState, JobStatus,
-    due::Policy,
-    ledger::{Entry, Ledger},
-};
+use super::{JobError, JobOutcome, JobState, JobStatus, due::Policy, ledger::Ledger};
 use crate::{
     driver::{
-        NamedLockConnection,
         blocking::{Blocking, ready},
+        status::NamedLockConnection,
     },
     error::NamedLockError,
     lock::NamedLock,
     name::LockName,
-    schema,
     section::{Section, who_holds},
 };
 
@@ -88,9 +83,23 @@ use crate::{
 /// * **One configuration for one name.** Machines that run a job by different options each see their own rules kept.
 /// * **One server, one database.** The lock is the server's, the ledger is the database's: two applications with a job of the
 ///   same name in two databases keep each other [`Busy`](JobOutcome::Busy). [`LockName::scoped`] tells them apart.
-/// * **Transactions begun by raw SQL** (`sql_query("BEGIN")`, `SET autocommit = 0`) are unseen: the ledger's entries would be
-///   part of them, and locked by them. Until they are committed, other machines that are to run the job wait for that, and get
-///   an error after `innodb_lock_wait_timeout`; where they are rolled back, the ledger shows no run.
+/// * **Not the session as it was.** Whatever the session is set to, the ledger's entries are committed. So a job with a
+///   ledger ends transactions that Diesel does not know of, see below.
+///
+/// # Transactions by raw SQL, and sessions without autocommit
+///
+/// A transaction that raw SQL has begun (`batch_execute("BEGIN")`, or any statement after `SET autocommit = 0`) is unseen by
+/// Diesel. The ledger's entries must not become part of it. So a job with a ledger:
+///
+/// * **commits** what is uncommitted when [`run`](Self::run) is called,
+/// * **commits** what the closure leaves uncommitted, if it returns `Ok`: together with the end of the run, both or neither,
+/// * **rolls back** what the closure leaves uncommitted, if it returns an error or panics.
+///
+/// If `KILL QUERY` strikes the first of these commits, what was uncommitted may be rolled back without an error: on MariaDB,
+/// if that commit waited for a backup. So commit before the call.
+///
+/// A transaction that the closure has begun by Diesel and leaves open is rolled back, and is an error:
+/// [`TransactionLeftOpen`](NamedLockError::TransactionLeftOpen). Inside Diesel's test transaction, nothing is committed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use = "a `SingletonJob` does nothing until it is run"]
 pub struct SingletonJob {
@@ -186,12 +195,15 @@ impl SingletonJob {
     /// The start is in the ledger, committed, before the work begins, and the end before the lock is released. The work's
     /// error is recorded as its text (`{:#}`, which for `anyhow` includes the causes), hence `E: Display`, and comes back
     /// unchanged. A panic is recorded, and goes on. A transaction that the work leaves open is rolled back before the end is
-    /// recorded.
+    /// recorded; [raw SQL](Self#transactions-by-raw-sql-and-sessions-without-autocommit) is a matter of its own.
     ///
     /// For the types of `work` and of its error, [`with_named_lock`](crate::NamedLockExt::with_named_lock) has a word of advice.
     ///
-    /// With a ledger, ten round trips on a warm connection; four where the job is not due. Without, two. (Diesel prepares
-    /// writes anew each time. Our test `a_run_takes_ten_round_trips_and_one_that_is_not_due_four` counts them.)
+    /// With a ledger, ten round trips on a warm connection; four if the job is not due. Without, two. (Our test
+    /// `a_run_takes_ten_round_trips_and_one_that_is_not_due_four` counts them.)
+    ///
+    /// A statement of the ledger that `KILL QUERY` strikes is asked again, up to 20 times: none of them does harm if it is
+    /// executed twice.
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, prelude::*};
@@ -239,8 +251,8 @@ impl SingletonJob {
     /// What the ledger says of the job's last run: for this key where the job has [one](Self::once_for), otherwise for any.
     /// `None`: it never ran. Of the options, only the key matters.
     ///
-    /// Takes no lock, waits for none, and changes nothing: for a health page. Two round trips; three for a run that goes on, and
-    /// six for one that was abandoned. Inside a transaction it shows what that transaction sees, which may be old. Ask the server that the job
+    /// Takes no lock, waits for none, and changes nothing: for a health page. One round trip on a warm connection; two for a run
+    /// that goes on, and four for one that was abandoned. Inside a transaction it shows what that transaction sees, which may be old. Ask the server that the job
     /// runs on: a replica has the rows but knows of no lock, and takes each run that goes on for abandoned.
     ///
     /// ```no_run
@@ -264,13 +276,14 @@ impl SingletonJob {
         self.check()?;
         let mut seen = None;
         loop {
-            let entries = self.read(conn, false)?;
+            let entries = self.entries(self.ledger().read(conn))?;
             let entry = entries.iter().find(|entry| entry.is_for_key() == self.key.is_some());
             let Some(entry) = entry else { return Ok(None) };
             let holder = match entry.ended {
                 Some(_) => None,
                 None => {
-                    ready(who_holds::<Blocking, C>(conn, self.name())).map_err(|source| self.unusable(source))?.holder
+                    let asked = ready(who_holds::<Blocking, C>(conn, self.name()));
+                    asked.map_err(|source| JobError::Ledger { job: self.name().clone(), source })?.holder
                 }
             };
             let status = Some(JobStatus::new(entry, holder));
@@ -299,15 +312,5 @@ impl SingletonJob {
 
     pub(super) fn ledger(&self) -> Ledger<'_> {
         Ledger { job: self.name(), key: self.key.as_deref() }
-    }
-
-    pub(super) fn read<C: NamedLockConnection>(&self, conn: &mut C, current: bool) -> Result<Vec<Entry>, JobError> {
-        self.ledger().read(conn, current).map_err(|source| {
-            let job = self.name().clone();
-            match schema::is_missing(conn, "named_lock_ledger") {
-                true => JobError::NoLedger { job, source },
-                false => JobError::Ledger { job, source },
-            }
-        })
     }
 }

@@ -34,7 +34,8 @@ pub enum MigrationError {
     #[error("no database is selected on this connection, so there is none to migrate: name one in its URL")]
     NoDatabase,
 
-    /// What there is to do could not be found out. Nothing has run.
+    /// What there is to do could not be found out, for a `KILL QUERY` that struck one of the harness's questions, say. Nothing
+    /// has run; call it again.
     #[error("no migration was run or reverted: {source}")]
     #[non_exhaustive]
     Unplanned {
@@ -45,7 +46,8 @@ pub enum MigrationError {
     /// A migration failed, or its session ended in the middle of it. **A part of it may be in place**: MySQL commits each
     /// `CREATE`, `ALTER` and `DROP` by itself.
     ///
-    /// As long as it is so, every later run stops at this version.
+    /// As long as it is so, every later run stops at this version. [`MigrationExt`](super::MigrationExt) has marked the
+    /// connection broken: it may have locked tables, or another current database. Drop it.
     #[error(
         "migration {name} failed to {step} (version {version}; done before it: {}), and a part of it may be in place: \
          compare the schema with its SQL, undo or finish that part by hand, then try again; the cause: {source}",

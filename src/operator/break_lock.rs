@@ -2,8 +2,8 @@
 
 use crate::{
     driver::{
-        NamedLockConnection,
         blocking::{Blocking, ready},
+        status::NamedLockConnection,
     },
     holder::SessionInfo,
     name::LockName,

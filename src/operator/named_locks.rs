@@ -6,8 +6,8 @@ use diesel::result::QueryResult;
 
 use crate::{
     driver::{
-        NamedLockConnection,
         blocking::{Blocking, ready},
+        status::NamedLockConnection,
     },
     holder::SessionInfo,
     name::{LockName, folded},

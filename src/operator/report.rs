@@ -4,7 +4,7 @@ use std::fmt;
 
 use diesel::result::QueryResult;
 
-use crate::{driver::NamedLockConnection, operator::diagnosis, statement::facts};
+use crate::{driver::status::NamedLockConnection, operator::diagnosis, statement::facts};
 
 /// What [`server_report`] found out about a server. Printed with `{}`, it is for people to read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,11 @@ use diesel::result::{DatabaseErrorKind, Error, QueryResult};
 use crate::{
     connection_id::ConnectionId,
     deadline::{Deadline, Timeout},
-    driver::Driver,
+    driver::{
+        Driver,
+        error_number::error_number,
+        retry::{ask_again, execute_again},
+    },
     error::NamedLockError,
     idle_limit::IdleLimit,
     name::LockName,
@@ -21,7 +25,7 @@ use crate::{
 
 use super::{
     Hold,
-    ask::{ask_again, error_number, execute_again, holds_lock, who_holds},
+    ask::{holds_lock, who_holds},
 };
 
 /// How the locks of a [`Hold`] are to be acquired.

@@ -1,20 +1,16 @@
-//! Questions that may be asked twice, since `KILL QUERY` may strike each.
+//! Questions about a lock, and about the session. All may be asked twice, since `KILL QUERY` may strike each.
 
-use diesel::{
-    expression::QueryMetadata,
-    mysql::Mysql,
-    query_builder::{QueryFragment, QueryId},
-    result::{Error, QueryResult},
-};
+use diesel::result::{Error, QueryResult};
 
 use crate::{
     connection_id::ConnectionId,
-    driver::{Driver, retry::pauses},
+    driver::{
+        Driver,
+        retry::{ask_again, pauses},
+    },
     holder::SessionInfo,
     name::LockName,
     statement::{
-        Statement,
-        diagnostics::{ErrorNumber, GET_DIAGNOSTICS},
         leftovers::ROLLBACK,
         ping::Ping,
         process_list::{DescribeSession, Process},
@@ -22,44 +18,6 @@ use crate::{
         who_holds::{Holding, WhoHolds},
     },
 };
-
-/// Asks until there is an answer.
-///
-/// # Errors
-///
-/// The first one, if no attempt is answered.
-pub(super) async fn ask_again<D: Driver<C>, C, S: Statement>(conn: &mut C, question: &S) -> QueryResult<S::Answer>
-where
-    Mysql: QueryMetadata<S::SqlType>,
-{
-    let first = match D::ask(conn, question).await {
-        Err(error) => error,
-        answer => return answer,
-    };
-    for pause in pauses() {
-        D::pause(pause).await;
-        if let Ok(answer) = D::ask(conn, question).await {
-            return Ok(answer);
-        }
-    }
-    Err(first)
-}
-
-/// The same for a statement that has no answer.
-pub(super) async fn execute_again<D, C, S>(conn: &mut C, statement: S) -> QueryResult<()>
-where
-    D: Driver<C>,
-    S: QueryFragment<Mysql> + QueryId + Copy + 'static,
-{
-    let Err(first) = D::execute(conn, statement).await else { return Ok(()) };
-    for pause in pauses() {
-        D::pause(pause).await;
-        if D::execute(conn, statement).await.is_ok() {
-            return Ok(());
-        }
-    }
-    Err(first)
-}
 
 /// Rolls back without Diesel's transaction manager, until that is confirmed.
 ///
@@ -100,7 +58,7 @@ pub(crate) async fn describe_holder<D: Driver<C>, C>(
 
 /// A session as far as the server lets this account see it: its id, at least.
 pub(crate) async fn describe_session<D: Driver<C>, C>(conn: &mut C, session: ConnectionId) -> SessionInfo {
-    let described = D::ask(conn, &DescribeSession::of(session)).await;
+    let described = ask_again::<D, C, _>(conn, &DescribeSession::of(session)).await;
     described.unwrap_or_else(|_| Process::default().into_holder(session.get()))
 }
 
@@ -116,13 +74,4 @@ pub(crate) async fn ping<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
 /// By which id others see this session.
 pub(super) async fn who_am_i<D: Driver<C>, C>(conn: &mut C) -> QueryResult<ConnectionId> {
     ask_again::<D, C, _>(conn, &WhoAmI::new()).await?.ok_or(Error::NotFound)
-}
-
-/// The number of the error that the last statement of this session failed with, if it can still be asked for. To be called
-/// right after the failure.
-pub(crate) async fn error_number<D: Driver<C>, C>(conn: &mut C) -> Option<i32> {
-    for get in GET_DIAGNOSTICS {
-        D::batch(conn, get).await.ok()?;
-    }
-    ask_again::<D, C, _>(conn, &ErrorNumber).await.ok()?
 }

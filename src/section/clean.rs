@@ -4,11 +4,15 @@ use diesel::result::{Error, QueryResult};
 
 use crate::{
     connection_id::ConnectionId,
-    driver::{Driver, retry::pauses},
+    driver::{
+        Driver,
+        error_number::error_number,
+        retry::{ask_again, pauses},
+    },
     statement::leftovers::{FailInTransaction, IN_TRANSACTION, Leftovers, ReleaseAllLocks},
 };
 
-use super::ask::{ask_again, error_number, roll_back_plainly};
+use super::ask::roll_back_plainly;
 
 /// What was found, and is no more.
 pub(crate) struct Cleaned {

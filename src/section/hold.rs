@@ -2,7 +2,7 @@
 
 use crate::{
     connection_id::ConnectionId,
-    driver::Driver,
+    driver::{Driver, retry::ask_again},
     error::NamedLockError,
     log_target::TARGET,
     name::LockName,
@@ -10,8 +10,6 @@ use crate::{
     section::kill::kill_own,
     statement::{session_timeouts::Timeouts, who_holds::WhoHolds},
 };
-
-use super::ask::ask_again;
 
 /// What a session holds, or may hold, of the locks of one section.
 ///

@@ -22,6 +22,6 @@ mod tests;
 pub use self::outcome::Section;
 pub(crate) use self::{
     acquire::{Request, limit_idle_time},
-    ask::{describe_holder, describe_session, error_number, holds_lock, ping, who_holds},
+    ask::{describe_holder, describe_session, holds_lock, ping, who_holds},
     hold::Hold,
 };

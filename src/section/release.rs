@@ -5,7 +5,10 @@ use log::warn;
 
 use crate::{
     connection_id::ConnectionId,
-    driver::Driver,
+    driver::{
+        Driver,
+        retry::{ask_again, execute_again},
+    },
     error::NamedLockError,
     log_target::TARGET,
     name::LockName,
@@ -17,7 +20,7 @@ use crate::{
 
 use super::{
     Hold,
-    ask::{ask_again, execute_again, roll_back_plainly, who_am_i, who_holds},
+    ask::{roll_back_plainly, who_am_i, who_holds},
     kill::{kill_holder, kill_own},
 };
 

@@ -15,7 +15,7 @@ use super::{
     question::{ask, ask_privileged},
 };
 use crate::{
-    driver::{NamedLockConnection, retry::retry},
+    driver::{retry::retry, status::NamedLockConnection},
     operator_error::OperatorError,
 };
 

@@ -3,13 +3,18 @@
 //! No other module writes SQL, and this one sends nothing (but for the operators' questions).
 
 pub(crate) mod acquire;
+#[cfg(any(feature = "fence", feature = "job"))]
+pub(crate) mod ask_again;
 #[cfg(feature = "migrations")]
 pub(crate) mod database;
 pub(crate) mod diagnostics;
 #[cfg(feature = "operator")]
 pub(crate) mod facts;
-pub(crate) mod failure;
+#[cfg(feature = "fence")]
+pub(crate) mod fence;
 pub(crate) mod kill;
+#[cfg(feature = "job")]
+pub(crate) mod ledger;
 pub(crate) mod leftovers;
 #[cfg(feature = "operator")]
 pub(crate) mod named_locks;
@@ -20,7 +25,11 @@ pub(crate) mod process_list;
 #[cfg(feature = "operator")]
 pub(crate) mod question;
 pub(crate) mod release;
+#[cfg(feature = "job")]
+mod server_time;
 pub(crate) mod session_timeouts;
+#[cfg(any(feature = "fence", feature = "job", feature = "migrations"))]
+pub(crate) mod transaction;
 pub(crate) mod wait;
 pub(crate) mod who_am_i;
 pub(crate) mod who_holds;

@@ -14,7 +14,7 @@ use super::{
     question::{Unanswered, ask, ask_privileged},
 };
 use crate::{
-    driver::{NamedLockConnection, retry::retry},
+    driver::{retry::retry, status::NamedLockConnection},
     operator_error::OperatorError,
 };
 

@@ -2,9 +2,13 @@
 
 use diesel::{RunQueryDsl, dsl::sql, result::Error, select, sql_types::Text};
 
-use super::failure;
 use crate::{
-    driver::{NamedLockConnection, retry::retry},
+    driver::{
+        blocking::{Blocking, ready},
+        error_number::error_number,
+        retry::retry,
+        status::NamedLockConnection,
+    },
     operator_error::OperatorError,
 };
 
@@ -20,7 +24,7 @@ pub(crate) enum Privilege {
 
 /// Right after a statement failed that needs this privilege: did it fail for lack of it?
 pub(crate) fn explain<C: NamedLockConnection>(conn: &mut C, privilege: Privilege, error: Error) -> OperatorError {
-    let number = failure::error_number(conn);
+    let number = ready(error_number::<Blocking, C>(conn));
     explain_number(conn, privilege, number, error)
 }
 

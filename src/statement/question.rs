@@ -4,12 +4,14 @@ use std::thread;
 
 use diesel::{RunQueryDsl, deserialize::QueryableByName, mysql::Mysql, result::Error, sql_query};
 
-use super::{
-    failure,
-    privilege::{self, Privilege},
-};
+use super::privilege::{self, Privilege};
 use crate::{
-    driver::{NamedLockConnection, retry::pauses},
+    driver::{
+        blocking::{Blocking, ready},
+        error_number::error_number,
+        retry::pauses,
+        status::NamedLockConnection,
+    },
     operator_error::OperatorError,
 };
 
@@ -36,7 +38,7 @@ where
             Ok(rows) => return Ok(rows),
             Err(error) => error,
         };
-        let number = failure::error_number(conn);
+        let number = ready(error_number::<Blocking, C>(conn));
         match pauses.next() {
             Some(pause) if number.is_none_or(|number| number == INTERRUPTED) => thread::sleep(pause),
             _ => return Err(Unanswered { number, error }),

@@ -8,7 +8,7 @@ use diesel::{
     result::{DatabaseErrorKind, Error::DatabaseError},
     sql_query,
 };
-use diesel_named_lock::fence::{self, FenceError, FenceExt};
+use diesel_named_lock::fence::{self, FenceError};
 
 use crate::{stage::*, world::*};
 

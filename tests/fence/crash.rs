@@ -1,10 +1,7 @@
 //! Tokens outlast the server's process.
 
 use diesel::{connection::SimpleConnection, prelude::*};
-use diesel_named_lock::{
-    NamedLockError,
-    fence::{FenceError, FenceExt},
-};
+use diesel_named_lock::{NamedLockError, fence::FenceError};
 use rustix::process::{Pid, Signal, kill_process};
 use test_server::{Product, Server};
 

@@ -3,7 +3,7 @@
 use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::{
     NamedLockError,
-    fence::{self, FenceError, FenceExt},
+    fence::{self, FenceError},
 };
 
 use crate::{stage::*, world::*};

@@ -13,7 +13,11 @@ mod database;
 mod errors;
 mod processes;
 mod stage;
+#[path = "../jobs/striking.rs"]
+mod striking;
+mod struck;
 mod tokens;
+mod uncommitted;
 #[path = "../behaviour/world.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod world;
@@ -24,6 +28,14 @@ fn main() {
     if processes::is_wanted() {
         return processes::main();
     }
-    let trials = [crash::trials(), processes::trials(), tokens::trials(), checks::trials(), errors::trials()];
+    let trials = [
+        crash::trials(),
+        processes::trials(),
+        tokens::trials(),
+        checks::trials(),
+        errors::trials(),
+        struck::trials(),
+        uncommitted::trials(),
+    ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use diesel::{connection::SimpleConnection, prelude::*, sql_query, sql_types::BigInt};
-use diesel_named_lock::fence::{FenceError, FenceExt};
+use diesel_named_lock::fence::FenceError;
 
 use crate::{stage::*, world::*};
 

@@ -1,7 +1,12 @@
 //! A database with the table of the tokens, and sections that take one.
 
+use std::time::Duration;
+
 use diesel::{MysqlConnection, connection::SimpleConnection};
-use diesel_named_lock::fence::{FenceError, FenceExt, FencingToken};
+use diesel_named_lock::{
+    LockName, NamedLockConnection, NamedLockError, NamedLockExt,
+    fence::{self, FenceError, FencingToken},
+};
 
 pub use crate::database::{Database, database};
 use crate::world::SOON;
@@ -14,6 +19,23 @@ pub fn database_with_fences() -> Database {
     database.connect().batch_execute(UP).expect("the table");
     database
 }
+
+/// Sections that begin with a token.
+pub trait FenceExt: NamedLockConnection {
+    fn with_fenced_lock<T, E, F>(&mut self, name: impl AsRef<str>, timeout: Duration, work: F) -> Result<T, E>
+    where
+        E: From<FenceError> + From<NamedLockError>,
+        F: FnOnce(&mut Self, FencingToken) -> Result<T, E>,
+    {
+        let name = LockName::new(name).map_err(NamedLockError::from)?;
+        self.with_named_lock(&name, timeout, |conn| {
+            let token = fence::next_token(conn, &name)?;
+            work(conn, token)
+        })
+    }
+}
+
+impl<C: NamedLockConnection> FenceExt for C {}
 
 /// A section that does nothing: its token.
 pub fn token(conn: &mut MysqlConnection, name: &str) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::prelude::*;
+use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::{
     InvalidName, NamedLockError,
     job::{JobError, SingletonJob},
@@ -78,6 +78,28 @@ fn without_its_table_a_job_says_which_migration_to_run_and_has_not_run() {
     }
     assert_free(job.name().as_str());
     conn.transaction(|conn| diesel::sql_query("SELECT 1").execute(conn)).expect("a working connection");
+}
+
+#[test]
+fn without_a_database_or_the_right_to_read_the_ledger_there_is_none() {
+    let database = Database::with_ledger();
+    let account = fresh("few").replace('_', "");
+    // MariaDB's account names have up to 80 characters, MySQL's 32.
+    let account = &account[account.len().saturating_sub(32)..];
+    let create = format!(
+        "CREATE USER '{account}'@'localhost'; GRANT INSERT ON {}.* TO '{account}'@'localhost'",
+        database.name()
+    );
+    connect().batch_execute(&create).expect("an account");
+    let mut few = MysqlConnection::establish(&database.url().replacen("root", account, 1)).expect("a connection");
+    let mut none = MysqlConnection::establish(&server().url().replacen("/test", "", 1)).expect("a connection");
+    for conn in [&mut few, &mut none] {
+        let job = job("unreadable").at_most_every(HOUR);
+        assert!(matches!(run(&job, conn), Err(JobError::NoLedger { .. })));
+        assert!(matches!(job.status(conn), Err(JobError::NoLedger { .. })));
+        conn.transaction(|conn| diesel::sql_query("SELECT 1").execute(conn)).expect("a working connection");
+    }
+    connect().batch_execute(&format!("DROP USER '{account}'@'localhost'")).expect("the account's end");
 }
 
 #[test]

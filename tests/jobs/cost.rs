@@ -31,16 +31,16 @@ fn counted(conn: &mut MysqlConnection, work: impl FnOnce(&mut MysqlConnection)) 
 fn a_run_takes_ten_round_trips_and_one_that_is_not_due_four() {
     let database = Database::with_ledger();
     let mut conn = database.connect();
-    // Warm.
-    let warm = job("warm").at_most_every(HOUR).once_for(1);
-    assert_eq!(run(&warm, &mut conn).unwrap(), RAN);
+    for warm in [job("warm").at_most_every(HOUR), job("warm").once_for(1)] {
+        assert_eq!(run(&warm, &mut conn).unwrap(), RAN);
+    }
     for job in [job("cost").at_most_every(HOUR), job("cost").once_for(1), job("cost").at_most_every(HOUR).once_for(1)] {
         let ran = counted(&mut conn, |conn| assert_eq!(run(&job, conn).unwrap(), RAN));
         let not_due = counted(&mut conn, |conn| {
             assert!(matches!(run(&job, conn).unwrap(), JobOutcome::NotDue { .. }));
         });
         let status = counted(&mut conn, |conn| assert!(job.status(conn).unwrap().is_some()));
-        assert_eq!((ran, not_due, status), (10, 4, 2), "{job:?}");
+        assert_eq!((ran, not_due, status), (10, 4, 1), "{job:?}");
     }
 }
 
@@ -52,7 +52,7 @@ fn a_job_without_a_ledger_takes_two_round_trips() {
 }
 
 #[test]
-fn the_status_of_a_run_that_has_not_ended_takes_three_round_trips_and_six_if_it_never_will() {
+fn the_status_of_a_run_that_has_not_ended_takes_two_round_trips_and_four_if_it_never_will() {
     let (database, job) = (Database::with_ledger(), job("cost_status").at_most_every(HOUR));
     let mut conn = database.connect();
     let mut status = |state| {
@@ -60,7 +60,7 @@ fn the_status_of_a_run_that_has_not_ended_takes_three_round_trips_and_six_if_it_
         (took(&mut conn), took(&mut conn)).1
     };
     abandon(&job, &database);
-    assert_eq!(status(JobState::Abandoned), 6);
+    assert_eq!(status(JobState::Abandoned), 4);
     let running = job.run(&mut database.connect(), |_| Ok::<_, JobError>(status(JobState::Running)));
-    assert_eq!(running.unwrap(), JobOutcome::Ran(3));
+    assert_eq!(running.unwrap(), JobOutcome::Ran(2));
 }

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::world::*;
 
-const UP: &str = include_str!("../../migrations/2026-11-23-143157-namedlock_create_named_lock_ledger/up.sql");
+pub const UP: &str = include_str!("../../migrations/2026-11-23-143157-namedlock_create_named_lock_ledger/up.sql");
 const DOWN: &str = include_str!("../../migrations/2026-11-23-143157-namedlock_create_named_lock_ledger/down.sql");
 
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -34,8 +34,18 @@ impl Database {
         Self { name, url }
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     pub fn url(&self) -> &str {
         self.url.as_str()
+    }
+
+    pub fn tcp_url(&self) -> String {
+        let mut url = Url::parse(server().tcp_url()).expect("a URL");
+        url.set_path(&self.name);
+        url.into()
     }
 
     pub fn connect(&self) -> MysqlConnection {

@@ -160,3 +160,43 @@ fn an_end_whose_statement_is_killed_is_recorded_all_the_same() {
     assert_eq!(outcome.unwrap(), RAN);
     assert!(matches!(database.status(&job).state, JobState::Succeeded { .. }));
 }
+
+/// An error whose text can't be told, in one way or the other.
+#[derive(Debug)]
+enum Untold {
+    Fails,
+    Panics,
+    Empty,
+    Job(JobError),
+}
+
+impl std::fmt::Display for Untold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fails => f.write_str("before").and(Err(std::fmt::Error)),
+            Self::Panics => panic!("no text"),
+            Self::Empty => Ok(()),
+            Self::Job(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<JobError> for Untold {
+    fn from(error: JobError) -> Self {
+        Self::Job(error)
+    }
+}
+
+/// Otherwise the job would be due at once.
+#[test]
+fn an_error_that_can_not_tell_its_text_is_recorded_as_a_failure_and_comes_back() {
+    let database = Database::with_ledger();
+    for error in [Untold::Fails, Untold::Panics, Untold::Empty] {
+        let (mut conn, job) = (database.connect(), job("untold").at_most_every(HOUR).no_retry_after_failure());
+        let expected = format!("{error:?}");
+        let outcome = job.run(&mut conn, |_| Err::<(), _>(error));
+        assert_eq!(format!("{:?}", outcome.unwrap_err()), expected);
+        assert_ne!(recorded_error(&database, &job), "", "{expected}");
+        assert_ne!(run(&job, &mut conn).unwrap(), RAN, "{expected}");
+    }
+}

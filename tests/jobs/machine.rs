@@ -24,9 +24,13 @@ pub struct Machine {
 impl Machine {
     /// Connected, and ready to fire. It will run the job hourly, with work that lasts so long.
     pub fn start(database: &Database, job: &SingletonJob, work: Duration) -> Self {
+        Self::start_at(database.url(), job, work)
+    }
+
+    pub fn start_at(url: &str, job: &SingletonJob, work: Duration) -> Self {
         let mut process = Command::new(env::current_exe().expect("this test program"))
             .args(["--exact", "processes::a_machine_alone_runs_its_job", "--nocapture"])
-            .envs([("MACHINE_URL", database.url()), ("MACHINE_JOB", job.name().as_str())])
+            .envs([("MACHINE_URL", url), ("MACHINE_JOB", job.name().as_str())])
             .env("MACHINE_WORK", work.as_millis().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -12,6 +12,9 @@ mod names;
 mod processes;
 mod sessions;
 mod status;
+mod striking;
+mod struck;
+mod uncommitted;
 mod without_table;
 #[path = "../behaviour/world.rs"]
 #[allow(dead_code, reason = "these tests need less of it")]

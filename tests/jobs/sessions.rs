@@ -5,7 +5,7 @@ use diesel_named_lock::job::{JobError, JobOutcome, JobState, SingletonJob};
 
 use crate::{database::*, world::*};
 
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 14] = [
     "SET NAMES latin1",
     "SET NAMES ascii",
     "SET NAMES gbk",
@@ -18,7 +18,17 @@ const SETTINGS: [&str; 12] = [
     "SET sql_select_limit = 1",
     "SET time_zone = '+09:45'",
     "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+    "SET autocommit = 0",
+    "SET completion_type = 'CHAIN'",
 ];
+
+/// Those of MariaDB only.
+const SETTINGS_OF_MARIADB: [&str; 2] =
+    ["SET sql_mode = 'EMPTY_STRING_IS_NULL'", "SET innodb_snapshot_isolation = 1, autocommit = 0"];
+
+fn settings() -> impl Iterator<Item = &'static str> {
+    SETTINGS.into_iter().chain(SETTINGS_OF_MARIADB.into_iter().filter(|_| !is_mysql()))
+}
 
 /// With a name, a key and an error that `latin1` can't hold.
 #[test]
@@ -26,7 +36,7 @@ fn a_job_is_the_same_whatever_the_session_is_set_to() {
     const ERROR: &str = "kein Papier in Fach é店🔒";
 
     let (database, name) = (Database::with_ledger(), fresh("odd"));
-    for (number, setting) in SETTINGS.iter().enumerate() {
+    for (number, setting) in settings().enumerate() {
         let (mut odd, mut usual) = (database.connect(), database.connect());
         odd.batch_execute(setting).unwrap();
         let job = SingletonJob::new(format!("{name}{number}é店")).unwrap().at_most_every(HOUR).once_for("clé店");
@@ -68,7 +78,11 @@ fn a_failure_keeps_its_slot_whatever_the_text_of_its_error() {
 #[test]
 fn what_others_have_run_is_seen_in_a_transaction_that_raw_sql_has_begun_before() {
     let database = Database::with_ledger();
-    for begin in ["BEGIN", "SET autocommit = 0"] {
+    let newer_rows_are_errors = "SET innodb_snapshot_isolation = 1; BEGIN";
+    for begin in ["BEGIN", "SET autocommit = 0", newer_rows_are_errors] {
+        if begin == newer_rows_are_errors && is_mysql() {
+            continue;
+        }
         let (mut conn, job) = (database.connect(), job("stale").at_most_every(HOUR));
         conn.batch_execute(begin).unwrap();
         assert_eq!(number(&mut conn, "SELECT COUNT(*) AS number FROM named_lock_ledger WHERE runs = 0"), Some(0));
@@ -92,6 +106,16 @@ fn jobs_in_test_transactions_do_not_wait_for_each_other() {
             assert_eq!(run(&job("in_test").at_most_every(HOUR).once_for(1), conn).unwrap(), RAN);
         }
     }
+}
+
+/// The server would leave out every row.
+#[test]
+fn the_status_is_told_in_a_session_that_asks_for_no_rows() {
+    let (database, job) = (Database::with_ledger(), job("no_rows").at_most_every(HOUR));
+    let mut conn = database.connect();
+    assert_eq!(run(&job, &mut conn).unwrap(), RAN);
+    conn.batch_execute("SET sql_select_limit = 0").unwrap();
+    assert!(job.status(&mut conn).unwrap().is_some());
 }
 
 fn host() -> String {

@@ -33,6 +33,12 @@ impl Drop for Database {
 }
 
 impl Database {
+    pub fn tcp_url(&self) -> String {
+        let mut url = Url::parse(server().tcp_url()).expect("the server's URL");
+        url.set_path(&self.name);
+        url.into()
+    }
+
     pub fn connect(&self) -> MysqlConnection {
         MysqlConnection::establish(&self.url).expect("a connection to the test's database")
     }

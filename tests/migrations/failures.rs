@@ -27,10 +27,9 @@ fn a_migration_that_fails_is_told_with_its_version_and_what_was_done_before() {
         ("2_two", "CREATE TABLE half (id INT); CREATE TABLE one (id INT)", ""),
         ("3_three", "CREATE TABLE three (id INT)", ""),
     ]);
-    let mut conn = database.connect();
     // Then every later run stops there: the half is still in place.
     for before in [&["1"][..], &[]] {
-        let error = conn.run_pending_migrations_locked(source(&migrations), SOON).unwrap_err();
+        let error = database.connect().run_pending_migrations_locked(source(&migrations), SOON).unwrap_err();
         let message = error.to_string();
         assert!(message.starts_with("migration 2_two failed to run (version 2; done before it: "), "{message}");
         let MigrationError::Failed { step, version, name, done, .. } = error else { panic!("{message}") };

@@ -9,8 +9,11 @@ mod locks;
 mod process;
 mod race;
 mod revert;
+mod sessions;
 mod sets;
 mod stage;
+#[path = "../jobs/striking.rs"]
+mod striking;
 #[path = "../behaviour/world.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod world;
@@ -21,6 +24,7 @@ fn main() {
     if process::is_wanted() {
         return process::main();
     }
-    let trials = [race::trials(), failures::trials(), locks::trials(), revert::trials(), sets::trials()];
+    let trials =
+        [race::trials(), failures::trials(), locks::trials(), revert::trials(), sets::trials(), sessions::trials()];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }

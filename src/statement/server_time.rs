@@ -11,7 +11,7 @@ use diesel::{
 /// An instant by the server's clock, which the ledger keeps in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, FromSqlRow)]
 #[diesel(sql_type = Datetime)]
-pub(super) struct ServerTime(pub(super) SystemTime);
+pub(crate) struct ServerTime(pub(crate) SystemTime);
 
 impl FromSql<Datetime, Mysql> for ServerTime {
     #[allow(clippy::useless_conversion, reason = "microseconds are C's `unsigned long`: 32 bits on Windows")]

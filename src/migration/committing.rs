@@ -1,0 +1,46 @@
+//! A harness that commits each step.
+
+use diesel::{
+    migration::{Migration, MigrationVersion, Result},
+    mysql::Mysql,
+};
+use diesel_migrations::MigrationHarness;
+
+use crate::{
+    driver::{
+        retry::retry,
+        status::{self, NamedLockConnection},
+    },
+    statement::transaction::commit,
+};
+
+/// Diesel records a migration that asked for no transaction by a plain statement: without autocommit, it would not be
+/// recorded when the connection is closed.
+pub(super) struct Committing<'c, C>(pub(super) &'c mut C);
+
+impl<C: NamedLockConnection + MigrationHarness<Mysql>> Committing<'_, C> {
+    /// On MariaDB, a commit that waits for a backup and is killed is a rollback; then there is nothing more to commit.
+    fn commit(&mut self, version: &MigrationVersion<'_>, applied: bool) -> Result<()> {
+        let Err(first) = commit(self.0).inspect_err(|_| status::forget_statements(self.0)) else { return Ok(()) };
+        retry(self.0, commit)?;
+        if self.0.applied_migrations()?.contains(version) == applied { Ok(()) } else { Err(first.into()) }
+    }
+}
+
+impl<C: NamedLockConnection + MigrationHarness<Mysql>> MigrationHarness<Mysql> for Committing<'_, C> {
+    fn run_migration(&mut self, migration: &dyn Migration<Mysql>) -> Result<MigrationVersion<'static>> {
+        let version = self.0.run_migration(migration)?;
+        self.commit(&version, true)?;
+        Ok(version)
+    }
+
+    fn revert_migration(&mut self, migration: &dyn Migration<Mysql>) -> Result<MigrationVersion<'static>> {
+        let version = self.0.revert_migration(migration)?;
+        self.commit(&version, false)?;
+        Ok(version)
+    }
+
+    fn applied_migrations(&mut self) -> Result<Vec<MigrationVersion<'static>>> {
+        self.0.applied_migrations()
+    }
+}

@@ -1,0 +1,104 @@
+//! The last fencing token of each lock: the table `named_lock_fences`, as this crate's migration makes it.
+
+use diesel::{
+    RunQueryDsl,
+    mysql::Mysql,
+    query_builder::{AstPass, Query, QueryFragment},
+    result::{OptionalExtension, QueryResult},
+    sql_types::{BigInt, Binary, Bool, Unsigned},
+};
+
+use super::{
+    ask_again::{Failed, Unless, ask},
+    cached, push_name, transaction,
+};
+use crate::{driver::status::NamedLockConnection, name::LockName};
+
+/// `LAST_INSERT_ID(value)` is `value` itself, which `LAST_INSERT_ID()` then tells (MySQL manual, "Information Functions").
+struct SpendToken<'a> {
+    key: &'a [u8],
+}
+
+struct AskToken<'a> {
+    lock: &'a LockName,
+}
+
+/// Not `FOR SHARE`, which MariaDB does not know (MariaDB manual, "LOCK IN SHARE MODE").
+struct LockToken<'a> {
+    key: &'a [u8],
+}
+
+impl QueryFragment<Mysql> for SpendToken<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("INSERT INTO named_lock_fences (name, token) VALUES (");
+        out.push_bind_param::<Binary, _>(self.key)?;
+        out.push_sql(", LAST_INSERT_ID(1)) ON DUPLICATE KEY UPDATE token = LAST_INSERT_ID(token + 1)");
+        Ok(())
+    }
+}
+
+impl QueryFragment<Mysql> for AskToken<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        // With a limit, for `sql_select_limit` may be 0.
+        out.push_sql("SELECT LAST_INSERT_ID(), @@autocommit, IS_USED_LOCK(");
+        push_name(&mut out, self.lock)?;
+        out.push_sql(") <=> CONNECTION_ID() LIMIT 1");
+        Ok(())
+    }
+}
+
+impl QueryFragment<Mysql> for LockToken<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT token FROM named_lock_fences WHERE name = ");
+        out.push_bind_param::<Binary, _>(self.key)?;
+        out.push_sql(" LIMIT 1 FOR UPDATE");
+        Ok(())
+    }
+}
+
+impl Query for AskToken<'_> {
+    type SqlType = (Unsigned<BigInt>, BigInt, Bool);
+}
+
+impl Query for LockToken<'_> {
+    type SqlType = Unsigned<BigInt>;
+}
+
+cached!(
+    SpendToken<'_> => SpendToken<'static>,
+    AskToken<'_> => AskToken<'static>,
+    LockToken<'_> => LockToken<'static>,
+);
+
+impl<C> RunQueryDsl<C> for SpendToken<'_> {}
+
+impl<C> RunQueryDsl<C> for AskToken<'_> {}
+
+impl<C> RunQueryDsl<C> for LockToken<'_> {}
+
+/// A token, and whether this session holds the lock that it is of.
+pub(crate) struct Spent {
+    pub(crate) token: u64,
+    pub(crate) is_held: bool,
+}
+
+/// The next token of this lock, committed. A transaction that raw SQL has begun is committed first.
+///
+/// Both statements are asked again if one fails: a token that is spent twice does no harm, and after an error, what
+/// `LAST_INSERT_ID()` says is undefined (MySQL manual, "Information Functions").
+pub(crate) fn next_token<C: NamedLockConnection>(conn: &mut C, lock: &LockName, key: &[u8]) -> Result<Spent, Failed> {
+    ask(conn, Unless::Interrupted, transaction::commit)?;
+    ask(conn, Unless::Undone, |conn| {
+        SpendToken { key }.execute(conn)?;
+        let (token, autocommit, is_held): (u64, i64, bool) = AskToken { lock }.get_result(conn)?;
+        if autocommit == 0 {
+            transaction::commit(conn)?;
+        }
+        Ok(Spent { token, is_held })
+    })
+}
+
+/// The newest token of this lock, which stays the newest until the transaction around this ends.
+pub(crate) fn locked_token<C: NamedLockConnection>(conn: &mut C, key: &[u8]) -> Result<Option<u64>, Failed> {
+    ask(conn, Unless::Struck, |conn| LockToken { key }.get_result(conn).optional())
+}

@@ -1,0 +1,158 @@
+//! A proxy that lets commands fail as if `KILL QUERY` had struck them: as many as a test says, of those whose SQL contains a
+//! text.
+
+use std::{
+    collections::HashMap,
+    io::{self, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+};
+
+use url::Url;
+
+const QUERY: u8 = 0x03;
+const PREPARE: u8 = 0x16;
+const EXECUTE: u8 = 0x17;
+
+/// In place of the command, so that the server's own diagnostics are those of a statement that was struck.
+const STRUCK: &str = "SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = 1317, MESSAGE_TEXT = 'Query execution was interrupted'";
+
+pub struct Striking {
+    url: String,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Only commands whose SQL contains this.
+    sql: Mutex<String>,
+    left: AtomicU32,
+    struck: AtomicU32,
+}
+
+impl Striking {
+    /// A proxy in front of the server of this URL, over TCP. It strikes nothing yet.
+    pub fn to(tcp_url: &str) -> Self {
+        let mut url = Url::parse(tcp_url).expect("a URL");
+        let server = (url.host_str().expect("a host").to_owned(), url.port().expect("a port"));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        url.set_port(Some(listener.local_addr().expect("an address").port())).expect("a port");
+        let shared = Arc::new(Shared::default());
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if let Ok(server) = TcpStream::connect((server.0.as_str(), server.1)) {
+                    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+                    accepting.forward(client, server);
+                }
+            }
+        });
+        Self { url: url.into(), shared }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// From now on strikes the next `times` commands whose SQL contains `sql`.
+    pub fn strike(&self, times: u32, sql: &str) {
+        sql.clone_into(&mut lock(&self.shared.sql));
+        self.shared.struck.store(0, Ordering::SeqCst);
+        self.shared.left.store(times, Ordering::SeqCst);
+    }
+
+    /// How many of them were struck.
+    pub fn struck(&self) -> u32 {
+        self.shared.struck.load(Ordering::SeqCst)
+    }
+}
+
+impl Shared {
+    fn forward(self: &Arc<Self>, client: TcpStream, server: TcpStream) {
+        // The SQL of what is being prepared, and of what has been.
+        let (preparing, prepared) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(HashMap::new())));
+        let (from_server, to_client) = (server.try_clone().expect("a socket"), client.try_clone().expect("a socket"));
+        let answers = (Arc::clone(&preparing), Arc::clone(&prepared));
+        thread::spawn(move || pump_answers(from_server, to_client, &answers.0, &answers.1));
+        let shared = Arc::clone(self);
+        thread::spawn(move || {
+            let _ = shared.pump_commands(client, server, &preparing, &prepared);
+        });
+    }
+
+    fn pump_commands(
+        &self,
+        mut client: TcpStream,
+        mut server: TcpStream,
+        preparing: &Mutex<Option<String>>,
+        prepared: &Mutex<HashMap<u32, String>>,
+    ) -> io::Result<()> {
+        loop {
+            let packet = read_packet(&mut client)?;
+            let (sequence, payload) = (packet[3], &packet[4..]);
+            // A command begins at sequence 0; before that, the handshake.
+            let sql = match payload.first() {
+                Some(&(QUERY | PREPARE)) if sequence == 0 => Some(String::from_utf8_lossy(&payload[1..]).into_owned()),
+                Some(&EXECUTE) if sequence == 0 => lock(prepared).get(&id(&payload[1..])).cloned(),
+                _ => None,
+            };
+            if sql.as_ref().is_some_and(|sql| self.strikes(sql)) {
+                let head = [u8::try_from(STRUCK.len() + 1).expect("a short packet"), 0, 0, 0, QUERY];
+                server.write_all(&[&head, STRUCK.as_bytes()].concat())?;
+                continue;
+            }
+            if payload.first() == Some(&PREPARE) && sequence == 0 {
+                *lock(preparing) = sql;
+            }
+            server.write_all(&packet)?;
+        }
+    }
+
+    fn strikes(&self, sql: &str) -> bool {
+        let strikes = sql.contains(lock(&self.sql).as_str())
+            && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if strikes {
+            self.struck.fetch_add(1, Ordering::SeqCst);
+        }
+        strikes
+    }
+}
+
+fn pump_answers(
+    mut server: TcpStream,
+    mut client: TcpStream,
+    preparing: &Mutex<Option<String>>,
+    prepared: &Mutex<HashMap<u32, String>>,
+) {
+    while let Ok(packet) = read_packet(&mut server) {
+        if let (Some(sql), Some(0)) = (lock(preparing).take(), packet.get(4)) {
+            lock(prepared).insert(id(&packet[5..]), sql);
+        }
+        if client.write_all(&packet).is_err() {
+            break;
+        }
+    }
+    let _ = client.shutdown(std::net::Shutdown::Both);
+}
+
+/// With its head.
+fn read_packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut packet = vec![0; 4];
+    stream.read_exact(&mut packet)?;
+    let length = u32::from_le_bytes([packet[0], packet[1], packet[2], 0]) as usize;
+    packet.resize(4 + length, 0);
+    stream.read_exact(&mut packet[4..])?;
+    Ok(packet)
+}
+
+fn id(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
