@@ -285,28 +285,15 @@ need_proxies() {
     fi
 }
 
-# As `fetch_mysql` does it.
 fetch_proxies() (
-    target=$1
-    has apt-get && mkdir -p "$(dirname "$target")" && work=$(mktemp -d "$target.XXXXXX") || exit 1
-    trap 'rm -rf "$work"' EXIT
-    mkdir -p "$work"/{tree/bin,lists/partial,archives/partial} && : >"$work/status" || exit 1
-    unstable_source >"$work/sources.list" || exit 1
-    apt=(-qq -o APT::Sandbox::User=root -o Debug::NoLocking=true -o APT::Install-Recommends=false
-        -o Dir::State::status="$work/status" -o Dir::State::extended_states="$work/extended_states"
-        -o Dir::Cache::archives="$work/archives" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
-        -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
-        -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
-        -o APT::Default-Release=sid -o Dir::State::lists="$work/lists" -o Acquire::Check-Valid-Until=false)
-    apt-get "${apt[@]}" update && apt-get "${apt[@]}" install --yes --download-only haproxy mysql-router || exit 1
-    for deb in "$work"/archives/*.deb; do
-        dpkg-deb -x "$deb" "$work/tree" || exit 1
-    done
-    rm -rf "$work"/tree/usr/share/{doc,man,locale,perl,info} "$work"/tree/usr/lib/*/{perl,perl-base,gconv}
+    prepare_download "$1"
+    use_debian sid
+    download haproxy mysql-router
+    mkdir "$work/tree/bin"
     for program in sbin/haproxy bin/mysqlrouter; do
         wrap_unpacked "usr/$program" >"$work/tree/bin/${program#*/}" && chmod +x "$work/tree/bin/${program#*/}" || exit 1
     done
-    mv -T "$work/tree" "$target" || [ -e "$target/bin" ] || fail "something is in the way at $target"
+    unpack "$1"
 )
 
 # A script that runs program $1 of the folder above its own.

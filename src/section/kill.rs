@@ -8,7 +8,7 @@ use crate::{
     connection_id::ConnectionId,
     driver::{Driver, retry::pauses},
     name::LockName,
-    statement::kill::{ExpireOwn, Kill, KillOwn},
+    statement::kill::{ALLOW_KILL_WITHOUT_MAJORITY, ExpireOwn, Kill, KillOwn},
 };
 
 use super::ask::who_holds;
@@ -47,8 +47,22 @@ pub(crate) async fn kill_holder<D: Driver<C>, C>(
         if who_holds::<D, C>(conn, name).await?.holder != Some(session) {
             return Ok(pause > 0);
         }
-        killed = D::execute(conn, Kill(session)).await;
+        killed = match D::execute(conn, Kill(session)).await {
+            Err(_) => kill_without_majority::<D, C>(conn, session).await,
+            Ok(()) => Ok(()),
+        };
     }
     let stays = Box::new(format!("connection {session} holds the lock a second after its `KILL`"));
     killed.and(Err(Error::DatabaseError(DatabaseErrorKind::Unknown, stays)))
+}
+
+/// A Galera node without a majority refuses a plain `KILL`.
+async fn kill_without_majority<D: Driver<C>, C>(conn: &mut C, session: ConnectionId) -> QueryResult<()> {
+    let [allow, forbid] = ALLOW_KILL_WITHOUT_MAJORITY;
+    let allowed = D::batch(conn, allow).await.is_ok();
+    let killed = D::execute(conn, Kill(session)).await;
+    if allowed {
+        D::batch(conn, forbid).await?;
+    }
+    killed
 }

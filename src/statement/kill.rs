@@ -14,8 +14,8 @@ use crate::connection_id::ConnectionId;
 /// Prepared, since as text it would count for the account's `MAX_QUERIES_PER_HOUR`, and may be refused for that.
 pub(crate) struct KillOwn;
 
-/// The way out of a session that may not be killed: in a Galera node without a majority, every `KILL` is refused with error
-/// 1047, but not this.
+/// The way out of a session that can't be killed: a Galera node without a majority refuses its own `KILL` with error 1047, but
+/// not this.
 pub(crate) struct ExpireOwn;
 
 pub(crate) struct Kill(pub(crate) ConnectionId);
@@ -45,3 +45,7 @@ impl QueryFragment<Mysql> for Kill {
 }
 
 not_cached!(KillOwn, ExpireOwn, Kill);
+
+/// As text, around the `KILL` of another session, for a Galera node without a majority. Other servers don't know the variable.
+pub(crate) const ALLOW_KILL_WITHOUT_MAJORITY: [&str; 2] =
+    ["SET SESSION wsrep_dirty_reads = ON", "SET SESSION wsrep_dirty_reads = DEFAULT"];

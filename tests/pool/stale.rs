@@ -65,14 +65,15 @@ fn where_no_connection_can_be_had_any_more_the_timeout_holds() {
     let name = lock_name("down");
     locks.with_named_lock(&name, SOON, |_| Outcome::Ok(())).unwrap();
     drop(server);
-    let timeout = Duration::from_millis(500);
+    let (start, timeout) = (Instant::now(), Duration::from_millis(500));
     let outcome: Outcome<()> = locks.with_named_lock(&name, timeout, |_| unreachable!("no server"));
     match outcome {
-        Err(NamedLockError::NoConnection { waited, source, .. }) => {
-            assert!(waited > timeout / 2, "{waited:?}: {source}");
-        }
+        // How much of the time goes to the connections that died depends on the machine.
+        Err(NamedLockError::NoConnection { waited, in_queue, .. }) => assert!(waited > in_queue, "{waited:?}"),
         other => panic!("{other:?}"),
     }
+    let waited = start.elapsed();
+    assert!(waited >= timeout && waited < SOON, "{waited:?}, and the pool's own timeout is {SOON:?}");
 }
 
 /// Killed while it waits on the server, with others in line behind it: it asks again, and none is stranded.
