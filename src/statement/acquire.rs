@@ -25,12 +25,12 @@ pub(crate) enum Answer {
     Unclear,
 }
 
-fn read(answer: Option<i32>, session: u64) -> Answer {
+fn read(answer: Option<i32>, session: Option<u64>) -> Answer {
     match (answer, session) {
         (Some(0), _) => Answer::Busy,
-        (Some(1), 0) => Answer::GrantedUnderPseudoId,
-        (Some(1), session) => Answer::Granted(session.into()),
-        (Some(2), session) => Answer::HeldBefore(session.into()),
+        (Some(1), Some(session)) => Answer::Granted(session.into()),
+        (Some(1), None) => Answer::GrantedUnderPseudoId,
+        (Some(2), Some(session)) => Answer::HeldBefore(session.into()),
         _ => Answer::Unclear,
     }
 }
@@ -64,11 +64,11 @@ fn push_question<'b>(out: &mut AstPass<'_, 'b, Mysql>, name: &'b LockName) -> Qu
     push_name(out, name)
 }
 
-/// The session's id, or 0 if this is not what others see it by. Right after the answer, whose lock it looks at.
+/// The session's id, or NULL if this is not what others see it by. Right after the answer, whose lock it looks at.
 fn push_session<'b>(out: &mut AstPass<'_, 'b, Mysql>, name: &'b LockName) -> QueryResult<()> {
     out.push_sql("IF(IS_USED_LOCK(");
     push_name(out, name)?;
-    out.push_sql(") = CONNECTION_ID(), CONNECTION_ID(), 0)");
+    out.push_sql(") = CONNECTION_ID(), CONNECTION_ID(), NULL)");
     Ok(())
 }
 
@@ -111,22 +111,22 @@ impl QueryFragment<Mysql> for GetLockOnMysql<'_> {
 }
 
 impl Query for GetLock<'_> {
-    type SqlType = (Nullable<Integer>, Unsigned<BigInt>);
+    type SqlType = (Nullable<Integer>, Nullable<Unsigned<BigInt>>);
 }
 
 impl Query for GetLockOrAskOnce<'_> {
-    type SqlType = (Nullable<Integer>, Unsigned<BigInt>, Integer);
+    type SqlType = (Nullable<Integer>, Nullable<Unsigned<BigInt>>, Integer);
 }
 
 impl Query for GetLockOnMysql<'_> {
-    type SqlType = (Nullable<Integer>, Unsigned<BigInt>);
+    type SqlType = (Nullable<Integer>, Nullable<Unsigned<BigInt>>);
 }
 
 cached!(GetLock<'_> => GetLock<'static>, GetLockOrAskOnce<'_> => GetLockOrAskOnce<'static>);
 not_cached!(GetLockOnMysql<'_>);
 
 impl Statement for GetLock<'_> {
-    type Row = (Option<i32>, u64);
+    type Row = (Option<i32>, Option<u64>);
     type Answer = Answer;
 
     fn read(&self, (answer, session): Self::Row) -> Answer {
@@ -135,7 +135,7 @@ impl Statement for GetLock<'_> {
 }
 
 impl Statement for GetLockOrAskOnce<'_> {
-    type Row = (Option<i32>, u64, i32);
+    type Row = (Option<i32>, Option<u64>, i32);
     type Answer = (Answer, bool);
 
     fn read(&self, (answer, session, has_waited): Self::Row) -> (Answer, bool) {
@@ -144,7 +144,7 @@ impl Statement for GetLockOrAskOnce<'_> {
 }
 
 impl Statement for GetLockOnMysql<'_> {
-    type Row = (Option<i32>, u64);
+    type Row = (Option<i32>, Option<u64>);
     type Answer = Answer;
 
     fn read(&self, (answer, session): Self::Row) -> Answer {

@@ -20,7 +20,7 @@ use crate::{
 };
 
 #[derive(QueryableByName)]
-struct SessionInfo {
+struct Holder {
     #[diesel(sql_type = Nullable<Unsigned<BigInt>>)]
     id: Option<u64>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -43,7 +43,7 @@ pub fn look(conn: &mut MysqlConnection, limit: Duration) -> QueryResult<Vec<Viol
     Ok(violations)
 }
 
-fn holder(conn: &mut MysqlConnection, name: &str) -> QueryResult<SessionInfo> {
+fn holder(conn: &mut MysqlConnection, name: &str) -> QueryResult<Holder> {
     let query = "SELECT IS_USED_LOCK(?) AS id, NULL AS state";
     sql_query(query).bind::<Text, _>(name).get_result(conn)
 }
@@ -53,7 +53,7 @@ fn describe(conn: &mut MysqlConnection, name: &str, id: u64, limit: Duration) ->
         "SELECT {id} AS id, CONCAT_WS(' ', COMMAND, TIME, STATE, INFO) AS state \
          FROM information_schema.PROCESSLIST WHERE ID = {id}"
     );
-    let state = sql_query(query).get_result::<SessionInfo>(conn).optional()?.and_then(|row| row.state);
+    let state = sql_query(query).get_result::<Holder>(conn).optional()?.and_then(|row| row.state);
     let last: Vec<Event> =
         events::table.filter(events::connection.eq(id)).order(events::id.desc()).limit(4).load(conn)?;
     let what = format!("`{name}` is held by connection {id} while no section runs, for {limit:?} now");

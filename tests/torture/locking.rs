@@ -117,7 +117,7 @@ pub fn of_work(error: &WorkError) -> Outcome {
 
 fn told_by(error: &NamedLockError) -> Verdict {
     let outcome = match error {
-        NamedLockError::Timeout { .. } => Outcome::Timeout,
+        NamedLockError::Timeout { .. } | NamedLockError::NoConnection { .. } => Outcome::Timeout,
         NamedLockError::AlreadyHeld { .. } => Outcome::AlreadyHeld,
         NamedLockError::OpenTransaction { .. } => Outcome::OpenTransaction,
         NamedLockError::TransactionLeftOpen { .. } => Outcome::LeftOpen,

@@ -23,7 +23,7 @@ pub enum Aim {
     Any,
     Busy,
     Waiter,
-    SessionInfo,
+    Holder,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +73,7 @@ impl Schedule {
     fn fault(&mut self) -> Fault {
         let places = if self.means == Means::All { 0..100 } else { 20..60 };
         let place = self.rng.u32(places);
-        let aim = [Aim::Any, Aim::Busy, Aim::Waiter, Aim::SessionInfo][self.rng.usize(..4)];
+        let aim = [Aim::Any, Aim::Busy, Aim::Waiter, Aim::Holder][self.rng.usize(..4)];
         match place {
             0..20 => Fault::KillQuery(aim),
             20..40 => Fault::Rain(aim),
@@ -106,7 +106,7 @@ impl fmt::Display for Aim {
             Self::Any => "any session",
             Self::Busy => "one at a statement",
             Self::Waiter => "a waiter",
-            Self::SessionInfo => "a holder",
+            Self::Holder => "a holder",
         })
     }
 }

@@ -119,7 +119,7 @@ impl Tormentor {
             Aim::Any => "",
             Aim::Busy => " AND COMMAND <> 'Sleep'",
             Aim::Waiter => " AND STATE = 'User lock'",
-            Aim::SessionInfo => &format!(" AND ID = IS_USED_LOCK('{}')", NAMES[victim % NAMES.len()]),
+            Aim::Holder => &format!(" AND ID = IS_USED_LOCK('{}')", NAMES[victim % NAMES.len()]),
         };
         let query = format!(
             "SELECT CAST(ID AS UNSIGNED) AS id FROM information_schema.PROCESSLIST \
