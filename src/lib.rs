@@ -36,6 +36,11 @@
 //! 2024) picks dependencies which that one can build, but for one that it can't tell: before Rust 1.95, hold back
 //! `scheduled-thread-pool`, which r2d2 needs: `cargo update scheduled-thread-pool --precise 0.2.7`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// What only some features use.
+#![cfg_attr(
+    not(all(feature = "fence", feature = "job", feature = "migrations", feature = "operator")),
+    allow(dead_code)
+)]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -14,7 +14,7 @@ use crate::{
     error::NamedLockError,
     lock::NamedLock,
     name::LockName,
-    section::holds_lock,
+    section::ask::holds_lock,
 };
 
 /// Sections on every Diesel connection to MySQL or MariaDB: plain, pooled by r2d2, or of a manager of your own.

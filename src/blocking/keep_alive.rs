@@ -20,7 +20,7 @@ use crate::{
         status::{self, NamedLockConnection},
     },
     log_target::TARGET,
-    section::ping,
+    section::ask::ping,
 };
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);

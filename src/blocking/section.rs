@@ -17,7 +17,7 @@ use crate::{
     error::NamedLockError,
     log_target::TARGET,
     names::Names,
-    section::{Hold, Request, describe_holder, kill::kill_own, outcome::Section},
+    section::{Hold, Request, ask::describe_holder, kill::kill_own, outcome::Section},
 };
 
 /// A section whose locks are held, on a connection that it borrows or owns. To be finished; a panic before that releases the

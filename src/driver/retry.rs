@@ -1,8 +1,6 @@
 //! Asking again what `KILL QUERY` has struck.
 
-#[cfg(any(feature = "fence", feature = "job", feature = "operator", feature = "migrations"))]
-use std::thread;
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use diesel::{
     expression::QueryMetadata,
@@ -12,7 +10,6 @@ use diesel::{
 };
 
 use super::Driver;
-#[cfg(any(feature = "fence", feature = "job", feature = "operator", feature = "migrations"))]
 use super::status::{NamedLockConnection, forget_statements};
 use crate::statement::Statement;
 
@@ -71,7 +68,6 @@ where
 /// # Errors
 ///
 /// The first one, if no attempt is answered.
-#[cfg(any(feature = "fence", feature = "job", feature = "operator", feature = "migrations"))]
 pub(crate) fn retry<C: NamedLockConnection, T>(
     conn: &mut C,
     mut ask: impl FnMut(&mut C) -> QueryResult<T>,

@@ -11,7 +11,7 @@ use crate::{
     error::NamedLockError,
     lock::NamedLock,
     name::LockName,
-    section::{Section, who_holds},
+    section::{Section, ask::who_holds},
 };
 
 /// Work that one machine is to do, of all that try: at most once in an interval, once for a key, or just not twice at the

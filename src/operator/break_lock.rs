@@ -8,7 +8,10 @@ use crate::{
     holder::SessionInfo,
     name::LockName,
     operator_error::OperatorError,
-    section::{describe_session, holds_lock, kill::kill_holder, who_holds},
+    section::{
+        ask::{describe_session, holds_lock, who_holds},
+        kill::kill_holder,
+    },
     statement::privilege::{self, Privilege},
 };
 

@@ -12,7 +12,7 @@ use crate::{
     holder::SessionInfo,
     name::{LockName, folded},
     operator_error::OperatorError,
-    section::{describe_holder, who_holds},
+    section::ask::{describe_holder, who_holds},
     statement::named_locks::{self, Party},
 };
 

@@ -10,7 +10,7 @@
 //! then the [`Hold`] knows what is left to be released.
 
 mod acquire;
-mod ask;
+pub(crate) mod ask;
 pub(crate) mod clean;
 mod hold;
 pub(crate) mod kill;
@@ -22,6 +22,5 @@ mod tests;
 pub use self::outcome::Section;
 pub(crate) use self::{
     acquire::{Request, limit_idle_time},
-    ask::{describe_holder, describe_session, holds_lock, ping, who_holds},
     hold::Hold,
 };

@@ -3,7 +3,6 @@
 //! No other module writes SQL, and this one sends nothing (but for the operators' questions).
 
 pub(crate) mod acquire;
-#[cfg(any(feature = "fence", feature = "job"))]
 pub(crate) mod ask_again;
 #[cfg(feature = "migrations")]
 pub(crate) mod database;
@@ -28,7 +27,6 @@ pub(crate) mod release;
 #[cfg(feature = "job")]
 mod server_time;
 pub(crate) mod session_timeouts;
-#[cfg(any(feature = "fence", feature = "job", feature = "migrations"))]
 pub(crate) mod transaction;
 pub(crate) mod wait;
 pub(crate) mod who_am_i;
