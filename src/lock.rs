@@ -12,13 +12,12 @@ use crate::{
 /// one section.
 ///
 /// ```no_run
-/// use std::{sync::LazyLock, time::Duration};
+/// use std::time::Duration;
 ///
 /// use diesel::{MysqlConnection, prelude::*};
 /// use diesel_named_lock::{NamedLock, NamedLockError};
 ///
-/// static STOCK: LazyLock<NamedLock> =
-///     LazyLock::new(|| NamedLock::new("shop:stock").expect("a valid name").timeout(Duration::from_secs(5)));
+/// static STOCK: NamedLock = NamedLock::from_static("shop:stock").timeout(Duration::from_secs(5));
 ///
 /// fn restock(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
 ///     STOCK.run(conn, |conn| {
@@ -58,6 +57,23 @@ impl NamedLock {
         Ok(Self::of(Names::One(name.try_into().map_err(Into::into)?)))
     }
 
+    /// Creates a lock whose name is checked when it is compiled: for a `static`. Also its options can stand there.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use diesel_named_lock::NamedLock;
+    ///
+    /// static STOCK: NamedLock = NamedLock::from_static("shop:stock").timeout(Duration::from_secs(5));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is not valid, as [`LockName::from_static`] does.
+    pub const fn from_static(name: &'static str) -> Self {
+        Self::of(Names::One(LockName::from_static(name)))
+    }
+
     /// Several locks at once, all of them or none.
     ///
     /// They are taken one by one, in one global order, so that no two such sections can wait for each other in a circle;
@@ -88,7 +104,7 @@ impl NamedLock {
         Names::in_locking_order(names).map(Self::of)
     }
 
-    fn of(names: Names) -> Self {
+    const fn of(names: Names) -> Self {
         Self { names, timeout: Timeout::After(Self::DEFAULT_TIMEOUT), reentrant: false, idle_limit: None }
     }
 
@@ -104,7 +120,7 @@ impl NamedLock {
     /// let lock = NamedLock::new("shop:stock")?.timeout(Duration::from_millis(300));
     /// # Ok::<_, diesel_named_lock::NamedLockError>(())
     /// ```
-    pub fn timeout(mut self, timeout: Duration) -> Self {
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Timeout::After(timeout);
         self
     }
@@ -123,7 +139,7 @@ impl NamedLock {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn no_wait(self) -> Self {
+    pub const fn no_wait(self) -> Self {
         self.timeout(Duration::ZERO)
     }
 
@@ -135,7 +151,7 @@ impl NamedLock {
     /// let lock = NamedLock::new("shop:stock")?.wait_forever();
     /// # Ok::<_, diesel_named_lock::NamedLockError>(())
     /// ```
-    pub fn wait_forever(mut self) -> Self {
+    pub const fn wait_forever(mut self) -> Self {
         self.timeout = Timeout::Never;
         self
     }
@@ -158,7 +174,7 @@ impl NamedLock {
     ///     })
     /// }
     /// ```
-    pub fn reentrant(mut self) -> Self {
+    pub const fn reentrant(mut self) -> Self {
         self.reentrant = true;
         self
     }
@@ -190,7 +206,7 @@ impl NamedLock {
     /// })
     /// # }
     /// ```
-    pub fn idle_limit(mut self, limit: Duration) -> Self {
+    pub const fn idle_limit(mut self, limit: Duration) -> Self {
         self.idle_limit = Some(limit);
         self
     }

@@ -1,12 +1,14 @@
 //! The name of a lock, checked once.
 
 mod folding;
+mod text;
 
-use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::folding::folded;
+use self::text::Text;
 
 /// The name of a lock, checked once and cheap to clone.
 ///
@@ -33,7 +35,7 @@ pub(crate) use self::folding::folded;
 /// * **A scope.** Named locks are server-wide: two applications, or two databases on one server, that use the same
 ///   name share the lock. [`LockName::scoped`] puts a scope before it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LockName(Arc<str>);
+pub struct LockName(Text);
 
 /// Why a string, or a set of names, can't name a lock. Found before any I/O.
 ///
@@ -104,6 +106,40 @@ impl LockName {
         let name = name.as_ref();
         check(name)?;
         Ok(Self(name.into()))
+    }
+
+    /// Checks `name` when it is compiled: for a `static` or a `const`.
+    ///
+    /// ```
+    /// use diesel_named_lock::LockName;
+    ///
+    /// static REPORT: LockName = LockName::from_static("nightly-report");
+    /// assert_eq!(REPORT, LockName::new("nightly-report")?);
+    /// # Ok::<_, diesel_named_lock::InvalidName>(())
+    /// ```
+    ///
+    /// ```compile_fail
+    /// # use diesel_named_lock::LockName;
+    /// const EMPTY: LockName = LockName::from_static("");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`new`](Self::new) would return an error. In a `static` or a `const`, that is an error of the compiler.
+    #[must_use]
+    pub const fn from_static(name: &'static str) -> Self {
+        let bytes = name.as_bytes();
+        let (mut at, mut chars) = (0, 0);
+        while at < bytes.len() {
+            assert!(bytes[at] != 0, "a lock's name must not contain NUL");
+            assert!(bytes[at] < 0xF0, "a lock's name must not contain a character above U+FFFF");
+            // All but the continuation bytes of UTF-8.
+            chars += (bytes[at] & 0xC0 != 0x80) as usize;
+            at += 1;
+        }
+        assert!(chars > 0, "a lock's name must not be empty");
+        assert!(chars <= Self::MAX_CHARS, "a lock's name must have at most 64 characters");
+        Self(Text::Static(name))
     }
 
     /// Makes any text, of any length, the name of a lock.
@@ -252,5 +288,21 @@ try_from!(&str, &&str, String, &String, Cow<'_, str>);
 impl From<&LockName> for LockName {
     fn from(name: &LockName) -> Self {
         name.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_static_name_is_refused_exactly_if_another_one_is() {
+        let long = "ä".repeat(65);
+        let names = ["", "a", "a\0", "é", "\u{FFFF}", "\u{10000}", &long[2..], &long];
+        for name in names {
+            let name: &'static str = name.to_owned().leak();
+            let of_static = std::panic::catch_unwind(|| LockName::from_static(name));
+            assert_eq!(of_static.ok(), LockName::new(name).ok(), "{name:?}");
+        }
     }
 }
