@@ -35,7 +35,7 @@ use std::time::Duration;
 /// # What it does to long work
 ///
 /// **Work that does not touch its connection for as long as the bound loses its lock**, and is told so at the end:
-/// [`Lost`](NamedLockError::Lost). Let it compute in [`keep_alive_while`](crate::NamedLockExt::keep_alive_while), with an
+/// [`Lost`](crate::NamedLockError::Lost). Let it compute in [`keep_alive_while`](crate::NamedLockExt::keep_alive_while), with an
 /// interval of a third of the bound or less.
 ///
 /// # What it does not promise

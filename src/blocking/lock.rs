@@ -19,7 +19,7 @@ impl NamedLock {
     ///   end, by [`NamedLockError::Lost`], that it was not alone: let it compute in
     ///   [`keep_alive_while`](crate::NamedLockExt::keep_alive_while).
     /// * Only those who take the same lock on the same server are kept out.
-    /// * A transaction begun by raw SQL (`sql_query("BEGIN")`, `SET autocommit = 0`) is unseen by Diesel, and so by this
+    /// * A transaction begun by raw SQL (`batch_execute("BEGIN")`, `SET autocommit = 0`) is unseen by Diesel, and so by this
     ///   crate: commit it before the section ends.
     /// * A lock that the work releases by hand and takes again was not held in between; nothing tells.
     /// * The timeout is the server's to keep, and the release has none. On a network that goes silent, this returns when it

@@ -16,7 +16,7 @@ use crate::{
 
 /// An r2d2 manager that leaves no named lock, and no transaction begun by raw SQL, in the connections of its pool.
 ///
-/// The sections of this crate leave nothing behind. An application's own `GET_LOCK`, its `sql_query("BEGIN")`, and what it
+/// The sections of this crate leave nothing behind. An application's own `GET_LOCK`, its `batch_execute("BEGIN")`, and what it
 /// does between a panic and its `catch_unwind` may: r2d2 looks only at what Diesel knows, so the next one who checks the
 /// connection out has somebody else's lock and works in somebody else's transaction. Here, when a connection comes back,
 /// the server is told to release all of the session's locks, and to roll back what is open. What was found is logged at
