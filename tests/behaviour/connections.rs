@@ -9,7 +9,7 @@ use diesel::{
 };
 use diesel_named_lock::{NamedLockConnection, NamedLockError, NamedLockExt};
 
-use crate::world::*;
+use testkit::world::*;
 
 /// Code that does not care which kind of connection it gets.
 fn held_inside<C: NamedLockConnection>(conn: &mut C, name: &str) -> bool {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use diesel::{prelude::*, sql_query, sql_types::Text};
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
 
-use crate::world::*;
+use testkit::world::*;
 
 #[derive(QueryableByName)]
 struct Counter {

@@ -6,7 +6,7 @@ use diesel::{prelude::*, result::Error as Diesel, sql_query};
 use diesel_named_lock::{NamedLockError, NamedLockExt, SessionInfo};
 use url::Url;
 
-use crate::world::*;
+use testkit::world::*;
 
 fn timeout(conn: &mut MysqlConnection, name: &str) -> NamedLockError {
     let outcome: Result<(), NamedLockError> =

@@ -11,7 +11,9 @@ use diesel::{
     sql_types::{Integer, Text},
 };
 
-use crate::{cost::counters, world::*};
+use testkit::world::*;
+
+use crate::cost::counters;
 
 /// Why the statement that acquires gives MySQL and MariaDB different timeouts.
 #[test]

@@ -14,7 +14,7 @@ use diesel::{
 };
 use diesel_named_lock::{NamedLockError, NamedLockExt};
 
-use crate::world::*;
+use testkit::world::*;
 
 /// Panics at the n-th end of a statement, and at every later one if it is persistent.
 struct Bomb {

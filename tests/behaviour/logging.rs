@@ -4,7 +4,7 @@ use diesel::result::Error;
 use diesel_named_lock::{NamedLockError, NamedLockExt};
 use log::Level;
 
-use crate::{logged::logged, world::*};
+use testkit::{logged::logged, world::*};
 
 #[test]
 fn acquired_and_released_are_logged_at_debug_with_their_times() {

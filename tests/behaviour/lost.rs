@@ -10,7 +10,7 @@ use diesel::{prelude::*, sql_query};
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
 use test_server::Server;
 
-use crate::world::*;
+use testkit::world::*;
 
 type Outcome<T> = Result<T, NamedLockError>;
 

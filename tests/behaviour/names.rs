@@ -9,7 +9,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use crate::world::*;
+use testkit::world::*;
 
 /// Runs `test` over values of `strategy`, with connections that are shared by all of them.
 fn for_all<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {

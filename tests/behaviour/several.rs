@@ -6,7 +6,7 @@ use diesel::MysqlConnection;
 use diesel_named_lock::{InvalidName, LockName, NamedLock, NamedLockError};
 use proptest::prelude::*;
 
-use crate::world::*;
+use testkit::world::*;
 
 type Outcome<T> = Result<T, NamedLockError>;
 

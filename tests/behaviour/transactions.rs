@@ -5,7 +5,7 @@ use std::{sync::mpsc, thread};
 use diesel::{connection::SimpleConnection, prelude::*, result::Error, sql_query};
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
 
-use crate::world::*;
+use testkit::world::*;
 
 fn counter() -> (String, String) {
     let table = fresh("counter");

@@ -16,7 +16,7 @@ use diesel::{
 };
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
 
-use crate::world::*;
+use testkit::world::*;
 
 fn counter() -> String {
     let table = fresh("trouble");

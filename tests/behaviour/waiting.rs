@@ -11,7 +11,7 @@ use std::{
 
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
 
-use crate::world::*;
+use testkit::world::*;
 
 type Outcome<T> = Result<T, NamedLockError>;
 

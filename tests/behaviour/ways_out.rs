@@ -10,7 +10,7 @@ use diesel::{
 };
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
 
-use crate::world::*;
+use testkit::world::*;
 
 type Outcome<T> = Result<T, NamedLockError>;
 

@@ -6,10 +6,11 @@ use diesel::{connection::SimpleConnection, prelude::*};
 use rustix::process::Signal;
 use test_server::Server;
 
+use testkit::world::{assert_free, assert_free_soon, fresh, hold_elsewhere, holder, kill, server, wait_until};
+
 use crate::{
     program::{Program, example},
     terminal::Terminal,
-    world::{assert_free, assert_free_soon, fresh, hold_elsewhere, holder, kill, server, wait_until},
 };
 
 /// Says "ready", then sleeps until a signal; says which one.

@@ -5,6 +5,3 @@ mod demonstrations;
 mod flock;
 mod program;
 mod terminal;
-#[path = "../behaviour/world.rs"]
-#[expect(dead_code, reason = "not all of it is needed here")]
-mod world;

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::world::{server, wait_until};
+use testkit::world::{server, wait_until};
 
 /// The example of this name, to be run on the test server.
 pub fn example(name: &str) -> Command {

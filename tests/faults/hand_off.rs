@@ -12,8 +12,9 @@ use std::{
 
 use diesel_named_lock::pool::NamedLockPool;
 
+use testkit::proxy::Proxy;
+
 use crate::{
-    proxy::Proxy,
     scenario::{Outcome::*, SOON, Scenario, Served::*, scenario},
     sql::{PATIENCE, id, wait_until},
     stage::{Checkout, Connections, Locks, Stage, joined},

@@ -14,7 +14,6 @@ mod network;
 mod panics;
 mod perform;
 mod pools;
-mod proxy;
 mod race;
 mod report;
 mod scenario;
@@ -33,8 +32,8 @@ use scenario::Scenario;
 const THREADS: usize = 4;
 
 fn main() {
-    if client::is_wanted() {
-        return client::main();
+    if let Some(arguments) = testkit::child::arguments() {
+        return client::main(&arguments);
     }
     perform::silence_panics_on_purpose();
     let mut arguments = Arguments::from_args();

@@ -7,8 +7,9 @@ use std::{
 
 use diesel::{prelude::*, sql_query};
 
+use testkit::proxy::Proxy;
+
 use crate::{
-    proxy::Proxy,
     scenario::{Outcome::*, SOON, Scenario, Served::*, scenario},
     sql::{id, release_lock, wait_until},
     stage::{Connections, Stage, joined},

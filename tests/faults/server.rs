@@ -10,8 +10,9 @@ use std::{
 
 use test_server::Server;
 
+use testkit::proxy::Proxy;
+
 use crate::{
-    proxy::Proxy,
     scenario::{Fate, Outcome::*, Scenario, Served::*, scenario},
     servers,
     sql::{PATIENCE, wait_until},

@@ -10,9 +10,11 @@ use diesel::{
 };
 use diesel_named_lock::fence::{self, FenceError};
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
 
-trials![
+use crate::stage::*;
+
+testkit::trials![
     the_newest_token_passes_and_an_older_one_is_stale,
     a_token_that_was_never_given_out_is_refused,
     a_check_outside_of_a_transaction_is_refused_before_any_io,

@@ -5,9 +5,11 @@ use diesel_named_lock::{NamedLockError, fence::FenceError};
 use rustix::process::{Pid, Signal, kill_process};
 use test_server::{Product, Server};
 
-use crate::{stage::*, world::SOON};
+use testkit::world::SOON;
 
-trials![tokens_go_on_where_they_were_after_a_crash_and_a_restart_of_the_server];
+use crate::stage::*;
+
+testkit::trials![tokens_go_on_where_they_were_after_a_crash_and_a_restart_of_the_server];
 
 /// A server of its own, for it is hurt.
 fn server_with_fences() -> Server {

@@ -6,9 +6,11 @@ use diesel_named_lock::{
     fence::{self, FenceError},
 };
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
 
-trials![
+use crate::stage::*;
+
+testkit::trials![
     without_the_table_the_error_names_the_migration_and_the_work_has_not_run,
     another_failure_is_not_taken_for_a_missing_table,
     a_lock_that_was_lost_is_told,

@@ -8,8 +8,8 @@ use diesel_named_lock::{
     fence::{self, FenceError, FencingToken},
 };
 
-pub use crate::database::{Database, database};
-use crate::world::SOON;
+pub use testkit::database::{Database, database};
+use testkit::world::SOON;
 
 /// The SQL that this crate ships, as somebody would copy it.
 pub const UP: &str = include_str!("../../migrations/2026-11-23-120000-namedlock_create_named_lock_fences/up.sql");

@@ -5,9 +5,11 @@ use std::thread;
 use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::fence::{self, FenceError};
 
-use crate::{stage::*, striking::Striking, world::*};
+use testkit::world::*;
 
-trials![
+use crate::{stage::*, striking::Striking};
+
+testkit::trials![
     a_token_is_given_out_however_often_a_statement_is_struck,
     a_table_whose_statements_are_struck_beyond_the_bound_is_not_said_to_be_missing,
     a_check_whose_statement_is_killed_is_made_all_the_same,

@@ -8,9 +8,11 @@ use std::{
 use diesel::{prelude::*, sql_query, sql_types::Text};
 use diesel_named_lock::{NamedLockError, fence::FenceError};
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
 
-trials![
+use crate::stage::*;
+
+testkit::trials![
     tokens_begin_at_one_and_go_up_by_every_section,
     each_lock_has_its_own_tokens,
     names_that_differ_in_letter_case_share_their_tokens,

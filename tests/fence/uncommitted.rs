@@ -4,9 +4,11 @@ use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::fence::{self, FenceError};
 use test_server::Server;
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
 
-trials![
+use crate::stage::*;
+
+testkit::trials![
     tokens_go_up_in_sessions_without_autocommit,
     tokens_go_up_on_a_server_without_autocommit,
     a_token_is_committed_before_the_work_also_if_raw_sql_has_begun_a_transaction,

@@ -8,7 +8,9 @@ use diesel_named_lock::{
     job::{JobError, SingletonJob},
 };
 
-use crate::{database::*, world::*};
+use testkit::world::*;
+
+use crate::database::*;
 
 fn bad_jobs() -> Vec<SingletonJob> {
     let job = job("bad");
@@ -51,7 +53,7 @@ fn bad_options_leave_the_connection_usable() {
 
 #[test]
 fn the_longest_interval_is_accepted() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("longest").at_most_every(SingletonJob::MAX_INTERVAL));
     let start = set_clock(&mut conn, Duration::ZERO);
     assert_eq!(run(&job, &mut conn).unwrap(), RAN);
@@ -68,7 +70,7 @@ fn the_names_of_jobs_are_those_of_locks() {
 
 #[test]
 fn without_its_table_a_job_says_which_migration_to_run_and_has_not_run() {
-    let database = Database::empty();
+    let database = database();
     let (mut conn, job) = (database.connect(), job("no_table").at_most_every(HOUR));
     for _ in 0..2 {
         let refused = job.run(&mut conn, |_| -> Result<(), JobError> { unreachable!("no ledger") }).unwrap_err();
@@ -82,16 +84,14 @@ fn without_its_table_a_job_says_which_migration_to_run_and_has_not_run() {
 
 #[test]
 fn without_a_database_or_the_right_to_read_the_ledger_there_is_none() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let account = fresh("few").replace('_', "");
     // MariaDB's account names have up to 80 characters, MySQL's 32.
     let account = &account[account.len().saturating_sub(32)..];
-    let create = format!(
-        "CREATE USER '{account}'@'localhost'; GRANT INSERT ON {}.* TO '{account}'@'localhost'",
-        database.name()
-    );
+    let create =
+        format!("CREATE USER '{account}'@'localhost'; GRANT INSERT ON {}.* TO '{account}'@'localhost'", database.name);
     connect().batch_execute(&create).expect("an account");
-    let mut few = MysqlConnection::establish(&database.url().replacen("root", account, 1)).expect("a connection");
+    let mut few = MysqlConnection::establish(&database.url.replacen("root", account, 1)).expect("a connection");
     let mut none = MysqlConnection::establish(&server().url().replacen("/test", "", 1)).expect("a connection");
     for conn in [&mut few, &mut none] {
         let job = job("unreadable").at_most_every(HOUR);
@@ -104,7 +104,7 @@ fn without_a_database_or_the_right_to_read_the_ledger_there_is_none() {
 
 #[test]
 fn a_ledger_that_can_not_be_read_for_another_reason_is_not_said_to_be_missing() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let mut conn = database.connect();
     diesel::sql_query("ALTER TABLE named_lock_ledger DROP COLUMN host").execute(&mut conn).unwrap();
     let refused = job("broken").at_most_every(HOUR).run(&mut conn, |_| -> Result<(), JobError> { unreachable!() });
@@ -113,7 +113,7 @@ fn a_ledger_that_can_not_be_read_for_another_reason_is_not_said_to_be_missing() 
 
 #[test]
 fn a_start_that_can_not_be_recorded_means_that_the_job_has_not_run() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let mut conn = database.connect();
     diesel::sql_query("SET SESSION TRANSACTION READ ONLY").execute(&mut conn).unwrap();
     let refused = job("read_only").at_most_every(HOUR).run(&mut conn, |_| -> Result<(), JobError> { unreachable!() });
@@ -122,7 +122,7 @@ fn a_start_that_can_not_be_recorded_means_that_the_job_has_not_run() {
 
 #[test]
 fn a_job_inside_a_transaction_is_refused() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("inside").at_most_every(HOUR));
     let refused = conn.transaction(|conn| run(&job, conn));
     assert!(matches!(refused, Err(JobError::Lock(NamedLockError::OpenTransaction { .. }))), "{refused:?}");

@@ -5,11 +5,13 @@ use std::time::{Duration, SystemTime};
 use diesel::connection::SimpleConnection;
 use diesel_named_lock::job::JobError;
 
-use crate::{database::*, world::*};
+use testkit::world::*;
+
+use crate::database::*;
 
 #[test]
 fn after_the_clock_is_set_back_a_whole_interval_must_pass() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("back").at_most_every(HOUR));
     set_clock(&mut conn, HOUR * 10);
     assert_eq!(run(&job, &mut conn).unwrap(), RAN);
@@ -26,7 +28,7 @@ fn after_the_clock_is_set_back_a_whole_interval_must_pass() {
 
 #[test]
 fn after_a_clock_was_set_back_and_put_right_the_interval_is_that_of_the_run() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("right").at_most_every(HOUR));
     let start = set_clock(&mut conn, HOUR * 10);
     assert_eq!(run(&job, &mut conn).unwrap(), RAN);
@@ -40,7 +42,7 @@ fn after_a_clock_was_set_back_and_put_right_the_interval_is_that_of_the_run() {
 
 #[test]
 fn a_clock_that_was_years_ahead_delays_the_job_by_no_more_than_an_interval() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("ahead").at_most_every(HOUR).once_for(1));
     let years = HOUR * 24 * 365 * 5;
     let start = set_clock(&mut conn, years);
@@ -56,7 +58,7 @@ fn a_clock_that_was_years_ahead_delays_the_job_by_no_more_than_an_interval() {
 
 #[test]
 fn after_the_clock_is_set_back_an_abandoned_run_is_due_after_the_whole_time() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let job = job("back_abandoned").once_for(1).retry_abandoned_after(HOUR);
     abandon(&job, &database);
     // From now to a day of last century.
@@ -72,7 +74,7 @@ fn after_the_clock_is_set_back_an_abandoned_run_is_due_after_the_whole_time() {
 
 #[test]
 fn a_clock_set_back_during_a_run_does_not_make_it_due() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("back_inside").at_most_every(HOUR));
     set_clock(&mut conn, HOUR * 10);
     let work = |conn: &mut _| {
@@ -86,7 +88,7 @@ fn a_clock_set_back_during_a_run_does_not_make_it_due() {
 
 #[test]
 fn the_time_zone_of_a_session_does_not_matter() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut east, mut west) = (database.connect(), database.connect());
     east.batch_execute("SET time_zone = '+13:00'").unwrap();
     west.batch_execute("SET time_zone = '-12:00'").unwrap();
@@ -102,7 +104,7 @@ fn the_time_zone_of_a_session_does_not_matter() {
 
 #[test]
 fn times_are_the_servers_of_now() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let job = job("now").at_most_every(HOUR);
     assert_eq!(run(&job, &mut database.connect()).unwrap(), RAN);
     let query = "SELECT CAST(UNIX_TIMESTAMP(SYSDATE()) AS SIGNED) AS number";

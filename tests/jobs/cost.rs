@@ -3,7 +3,9 @@
 use diesel::{prelude::*, sql_query};
 use diesel_named_lock::job::{JobError, JobOutcome, JobState};
 
-use crate::{database::*, world::*};
+use testkit::world::*;
+
+use crate::database::*;
 
 #[derive(QueryableByName)]
 struct Counter {
@@ -29,7 +31,7 @@ fn counted(conn: &mut MysqlConnection, work: impl FnOnce(&mut MysqlConnection)) 
 
 #[test]
 fn a_run_takes_ten_round_trips_and_one_that_is_not_due_four() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let mut conn = database.connect();
     for warm in [job("warm").at_most_every(HOUR), job("warm").once_for(1)] {
         assert_eq!(run(&warm, &mut conn).unwrap(), RAN);
@@ -53,7 +55,7 @@ fn a_job_without_a_ledger_takes_two_round_trips() {
 
 #[test]
 fn the_status_of_a_run_that_has_not_ended_takes_two_round_trips_and_four_if_it_never_will() {
-    let (database, job) = (Database::with_ledger(), job("cost_status").at_most_every(HOUR));
+    let (database, job) = (database_with_ledger(), job("cost_status").at_most_every(HOUR));
     let mut conn = database.connect();
     let mut status = |state| {
         let took = |conn: &mut _| counted(conn, |conn| assert_eq!(job.status(conn).unwrap().unwrap().state, state));

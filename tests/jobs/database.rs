@@ -4,68 +4,35 @@ use std::time::{Duration, SystemTime};
 
 use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::job::{JobError, JobOutcome, JobState, JobStatus, SingletonJob};
-use url::Url;
-
-use crate::world::*;
+pub use testkit::database::{Database, database};
+use testkit::world::*;
 
 pub const UP: &str = include_str!("../../migrations/2026-11-23-143157-namedlock_create_named_lock_ledger/up.sql");
 const DOWN: &str = include_str!("../../migrations/2026-11-23-143157-namedlock_create_named_lock_ledger/down.sql");
 
 pub const HOUR: Duration = Duration::from_secs(3600);
 
-/// Dropped with this value.
-pub struct Database {
-    name: String,
-    url: Url,
+pub fn database_with_ledger() -> Database {
+    let database = database();
+    database.connect().batch_execute(UP).expect("the migration");
+    database
 }
 
-impl Database {
-    pub fn with_ledger() -> Self {
-        let this = Self::empty();
-        this.connect().batch_execute(UP).expect("the migration");
-        this
-    }
-
-    pub fn empty() -> Self {
-        let name = fresh("jobs");
-        connect().batch_execute(&format!("CREATE DATABASE {name}")).expect("a database");
-        let mut url = Url::parse(server().url()).expect("a URL");
-        url.set_path(&name);
-        Self { name, url }
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub fn url(&self) -> &str {
-        self.url.as_str()
-    }
-
-    pub fn tcp_url(&self) -> String {
-        let mut url = Url::parse(server().tcp_url()).expect("a URL");
-        url.set_path(&self.name);
-        url.into()
-    }
-
-    pub fn connect(&self) -> MysqlConnection {
-        MysqlConnection::establish(self.url()).expect("a connection to the database of this test")
-    }
-
+pub trait Ledger {
     /// The last run of the job, which there is, as another session sees it.
+    fn status(&self, job: &SingletonJob) -> JobStatus;
+
+    fn undo_migration(&self);
+}
+
+impl Ledger for Database {
     #[track_caller]
-    pub fn status(&self, job: &SingletonJob) -> JobStatus {
+    fn status(&self, job: &SingletonJob) -> JobStatus {
         job.status(&mut self.connect()).expect("the ledger").expect("a run in the ledger")
     }
 
-    pub fn undo_migration(&self) {
+    fn undo_migration(&self) {
         self.connect().batch_execute(DOWN).expect("the migration's way down");
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let _ = connect().batch_execute(&format!("DROP DATABASE {}", self.name));
     }
 }
 

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use diesel_named_lock::job::{JobError, JobOutcome};
 
-use crate::{database::*, world::*};
+use testkit::world::*;
+
+use crate::database::*;
 
 const MICROSECOND: Duration = Duration::from_micros(1);
 
 #[test]
 fn a_job_that_never_ran_runs_and_gives_the_value_of_its_work() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let mut conn = database.connect();
     let outcome = job("first").at_most_every(HOUR).run(&mut conn, |conn| Ok::<_, JobError>(id(conn)));
     assert_eq!(outcome.unwrap(), JobOutcome::Ran(id(&mut conn)));
@@ -18,7 +20,7 @@ fn a_job_that_never_ran_runs_and_gives_the_value_of_its_work() {
 
 #[test]
 fn the_next_run_is_due_when_the_interval_is_over_to_the_microsecond() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("interval").at_most_every(HOUR));
     let start = set_clock(&mut conn, MICROSECOND * 7);
     assert_eq!(run(&job, &mut conn).unwrap(), RAN);
@@ -30,7 +32,7 @@ fn the_next_run_is_due_when_the_interval_is_over_to_the_microsecond() {
 
 #[test]
 fn the_interval_counts_from_start_to_start() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("start").at_most_every(HOUR));
     let start = set_clock(&mut conn, Duration::ZERO);
     let work = |conn: &mut _| {
@@ -43,7 +45,7 @@ fn the_interval_counts_from_start_to_start() {
 
 #[test]
 fn a_key_has_one_run_and_another_key_its_own() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("keys"));
     assert_eq!(run(&job.clone().once_for("2026-11-24"), &mut conn).unwrap(), RAN);
     assert_eq!(run(&job.clone().once_for("2026-11-24"), &mut conn).unwrap(), NEVER_AGAIN);
@@ -53,7 +55,7 @@ fn a_key_has_one_run_and_another_key_its_own() {
 
 #[test]
 fn with_an_interval_and_a_key_both_must_allow_it() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("both").at_most_every(HOUR));
     let start = set_clock(&mut conn, Duration::ZERO);
     assert_eq!(run(&job.clone().once_for(1), &mut conn).unwrap(), RAN);
@@ -65,7 +67,7 @@ fn with_an_interval_and_a_key_both_must_allow_it() {
 
 #[test]
 fn a_failed_run_is_due_again_at_once() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("fails").at_most_every(HOUR).once_for(1));
     fail(&job, &mut conn);
     assert_eq!(run(&job, &mut conn).unwrap(), RAN);
@@ -73,7 +75,7 @@ fn a_failed_run_is_due_again_at_once() {
 
 #[test]
 fn a_failed_run_keeps_its_slot_where_that_was_said() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("keeps").no_retry_after_failure());
     let start = set_clock(&mut conn, Duration::ZERO);
     let (hourly, once) = (job.clone().at_most_every(HOUR), job.once_for(1));
@@ -85,7 +87,7 @@ fn a_failed_run_keeps_its_slot_where_that_was_said() {
 
 #[test]
 fn an_abandoned_run_is_due_again_at_once() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let job = job("abandoned").at_most_every(HOUR).once_for(1);
     abandon(&job, &database);
     assert_eq!(run(&job, &mut database.connect()).unwrap(), RAN);
@@ -94,7 +96,7 @@ fn an_abandoned_run_is_due_again_at_once() {
 
 #[test]
 fn an_abandoned_run_is_due_again_after_the_time_that_was_said() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let job = job("waits").at_most_every(HOUR * 24).once_for(1).retry_abandoned_after(HOUR);
     abandon(&job, &database);
     let mut conn = database.connect();
@@ -107,7 +109,7 @@ fn an_abandoned_run_is_due_again_after_the_time_that_was_said() {
 
 #[test]
 fn a_job_that_runs_elsewhere_is_busy_and_says_where() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut here, mut there) = (database.connect(), database.connect());
     let job = job("busy").at_most_every(HOUR);
     let elsewhere = id(&mut there);
@@ -119,7 +121,7 @@ fn a_job_that_runs_elsewhere_is_busy_and_says_where() {
 /// Their rows are new, and lie next to each other.
 #[test]
 fn jobs_of_different_names_are_in_no_way_of_each_other() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let jobs: Vec<_> = (0..8).map(|_| job("neighbours").at_most_every(MICROSECOND)).collect();
     std::thread::scope(|scope| {
         for job in &jobs {

@@ -11,7 +11,9 @@ use diesel_named_lock::{
     job::{JobError, JobState, SingletonJob},
 };
 
-use crate::{database::*, world::*};
+use testkit::world::*;
+
+use crate::database::*;
 
 #[track_caller]
 fn recorded_error(database: &Database, job: &SingletonJob) -> String {
@@ -32,7 +34,7 @@ enum AppError {
 
 #[test]
 fn the_works_error_comes_back_unchanged_and_its_text_is_recorded() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let job = job("error").at_most_every(HOUR);
     let outcome = job.run(&mut database.connect(), |_| Err::<(), _>(AppError::NoPaper(2)));
     assert!(matches!(outcome, Err(AppError::NoPaper(2))), "{outcome:?}");
@@ -41,7 +43,7 @@ fn the_works_error_comes_back_unchanged_and_its_text_is_recorded() {
 
 #[test]
 fn errors_of_the_box_and_of_diesel_can_be_the_works() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let job = job("error_types").at_most_every(HOUR);
     let boxed = job.run(&mut database.connect(), |_| Err::<(), Box<dyn std::error::Error>>("plain text".into()));
     assert_eq!(boxed.unwrap_err().to_string(), "plain text");
@@ -52,7 +54,7 @@ fn errors_of_the_box_and_of_diesel_can_be_the_works() {
 
 #[test]
 fn an_error_text_is_cut_between_characters_to_what_the_ledger_keeps() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let job = job("long_error").at_most_every(HOUR);
     let mut conn = database.connect();
     for (text, kept) in [("🔒é".repeat(500), 1000), (format!("x{}", "🔒".repeat(1000)), 1000), ("é".into(), 1)] {
@@ -64,7 +66,7 @@ fn an_error_text_is_cut_between_characters_to_what_the_ledger_keeps() {
 
 #[test]
 fn a_panic_is_recorded_as_a_failure_and_goes_on() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("panic").at_most_every(HOUR));
     let panic = catch_unwind(AssertUnwindSafe(|| {
         job.run(&mut conn, |conn| -> Result<(), JobError> {
@@ -80,7 +82,7 @@ fn a_panic_is_recorded_as_a_failure_and_goes_on() {
 
 #[test]
 fn a_transaction_left_open_is_rolled_back_before_the_end_is_recorded() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("open").at_most_every(HOUR));
     conn.batch_execute("CREATE TABLE written (id INT)").unwrap();
     let outcome = job.run(&mut conn, |conn| {
@@ -98,7 +100,7 @@ fn a_transaction_left_open_is_rolled_back_before_the_end_is_recorded() {
 
 #[test]
 fn inside_a_test_transaction_a_job_runs_and_leaves_nothing() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("test_transaction").at_most_every(HOUR));
     conn.begin_test_transaction().unwrap();
     assert_eq!(run(&job, &mut conn).unwrap(), RAN);
@@ -108,7 +110,7 @@ fn inside_a_test_transaction_a_job_runs_and_leaves_nothing() {
 
 #[test]
 fn a_run_whose_end_can_not_be_recorded_is_an_error_that_says_that_it_succeeded() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("unrecorded").at_most_every(HOUR));
     let outcome = job.run(&mut conn, |conn| {
         conn.batch_execute("DELETE FROM named_lock_ledger")?;
@@ -127,7 +129,7 @@ fn a_run_whose_end_can_not_be_recorded_is_an_error_that_says_that_it_succeeded()
 
 #[test]
 fn the_works_error_wins_over_one_of_the_ledger() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let job = job("wins").at_most_every(HOUR);
     let outcome = job.run(&mut database.connect(), |_| {
         database.undo_migration();
@@ -139,7 +141,7 @@ fn the_works_error_wins_over_one_of_the_ledger() {
 /// The ledger's row is locked, so that the statement lasts until it is killed.
 #[test]
 fn an_end_whose_statement_is_killed_is_recorded_all_the_same() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, mut operator) = (database.connect(), database.connect());
     let (job, own) = (job("killed").at_most_every(HOUR), id(&mut conn));
     let outcome = thread::scope(|scope| {
@@ -190,7 +192,7 @@ impl From<JobError> for Untold {
 /// Otherwise the job would be due at once.
 #[test]
 fn an_error_that_can_not_tell_its_text_is_recorded_as_a_failure_and_comes_back() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     for error in [Untold::Fails, Untold::Panics, Untold::Empty] {
         let (mut conn, job) = (database.connect(), job("untold").at_most_every(HOUR).no_retry_after_failure());
         let expected = format!("{error:?}");

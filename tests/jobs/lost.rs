@@ -6,11 +6,13 @@ use diesel_named_lock::{
     job::{JobError, JobState},
 };
 
-use crate::{database::*, world::*};
+use testkit::world::*;
+
+use crate::database::*;
 
 #[test]
 fn a_run_whose_session_is_killed_is_an_error_and_shows_as_abandoned() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("session").at_most_every(HOUR));
     let own = id(&mut conn);
     let outcome = job.run(&mut conn, |_| {
@@ -24,7 +26,7 @@ fn a_run_whose_session_is_killed_is_an_error_and_shows_as_abandoned() {
 
 #[test]
 fn a_run_that_releases_its_lock_by_hand_is_an_error_and_shows_as_failed() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("by_hand").at_most_every(HOUR));
     let outcome = job.run(&mut conn, |conn| {
         release_lock(conn, job.name().as_str());
@@ -38,7 +40,7 @@ fn a_run_that_releases_its_lock_by_hand_is_an_error_and_shows_as_failed() {
 /// The second one sees the first as abandoned, which is all that the server can tell.
 #[test]
 fn a_run_that_lost_its_lock_does_not_write_over_the_run_of_another() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut first, mut second) = (database.connect(), database.connect());
     let job = job("overtaken").at_most_every(HOUR);
     let outcome = job.run(&mut first, |first| {
@@ -54,7 +56,7 @@ fn a_run_that_lost_its_lock_does_not_write_over_the_run_of_another() {
 
 #[test]
 fn a_run_that_swaps_its_connection_is_an_error_and_shows_as_abandoned() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("swapped").at_most_every(HOUR));
     let mut other = database.connect();
     let outcome = job.run(&mut conn, |conn| {
@@ -68,9 +70,9 @@ fn a_run_that_swaps_its_connection_is_an_error_and_shows_as_abandoned() {
 
 #[test]
 fn a_pool_replaces_the_connection_of_a_run_whose_session_is_killed() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let job = job("pooled").at_most_every(HOUR);
-    let pool = Pool::builder().max_size(1).connection_timeout(SOON).build(Manager::new(database.url())).unwrap();
+    let pool = Pool::builder().max_size(1).connection_timeout(SOON).build(Manager::new(&database.url)).unwrap();
     let outcome = job.run(&mut pool.get().unwrap(), |conn| {
         let own = id(conn);
         kill(own);

@@ -16,6 +16,3 @@ mod striking;
 mod struck;
 mod uncommitted;
 mod without_table;
-#[path = "../behaviour/world.rs"]
-#[allow(dead_code, reason = "these tests need less of it")]
-mod world;

@@ -5,14 +5,16 @@ use diesel_named_lock::{
     job::{JobOutcome, SingletonJob},
 };
 
-use crate::{database::*, world::*};
+use testkit::world::*;
+
+use crate::database::*;
 
 /// Where one collation or another sees one name.
 const ALIKE: [&str; 6] = ["report", "Report", "réport", "report ", "report\u{a0}", "re\u{301}port"];
 
 #[test]
 fn names_that_differ_are_jobs_that_differ() {
-    let (database, prefix) = (Database::with_ledger(), fresh("name"));
+    let (database, prefix) = (database_with_ledger(), fresh("name"));
     let mut conn = database.connect();
     for name in ALIKE {
         let job = SingletonJob::new(format!("{prefix}{name}")).unwrap().at_most_every(HOUR);
@@ -23,7 +25,7 @@ fn names_that_differ_are_jobs_that_differ() {
 
 #[test]
 fn keys_that_differ_are_runs_that_differ() {
-    let (database, job) = (Database::with_ledger(), job("alike"));
+    let (database, job) = (database_with_ledger(), job("alike"));
     let mut conn = database.connect();
     for key in ALIKE {
         let job = job.clone().once_for(key);
@@ -34,7 +36,7 @@ fn keys_that_differ_are_runs_that_differ() {
 
 #[test]
 fn the_longest_names_and_keys_fit() {
-    let (database, prefix) = (Database::with_ledger(), fresh("long"));
+    let (database, prefix) = (database_with_ledger(), fresh("long"));
     let name = format!("{prefix}{}", "\u{FFFF}".repeat(LockName::MAX_CHARS - prefix.len()));
     let key = "🔒".repeat(63) + "key";
     assert_eq!(key.len(), SingletonJob::MAX_KEY_BYTES);
@@ -47,7 +49,7 @@ fn the_longest_names_and_keys_fit() {
 /// Another program, which takes the same name, is kept out.
 #[test]
 fn the_lock_of_a_job_has_its_name() {
-    let (database, job) = (Database::with_ledger(), job("lock").at_most_every(HOUR));
+    let (database, job) = (database_with_ledger(), job("lock").at_most_every(HOUR));
     let elsewhere = hold_elsewhere(job.name().as_str());
     let outcome = run(&job, &mut database.connect()).unwrap();
     let JobOutcome::Busy(Some(holder)) = outcome else { panic!("{outcome:?}") };

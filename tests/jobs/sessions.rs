@@ -3,7 +3,9 @@
 use diesel::{Connection, connection::SimpleConnection};
 use diesel_named_lock::job::{JobError, JobOutcome, JobState, SingletonJob};
 
-use crate::{database::*, world::*};
+use testkit::world::*;
+
+use crate::database::*;
 
 const SETTINGS: [&str; 14] = [
     "SET NAMES latin1",
@@ -35,7 +37,7 @@ fn settings() -> impl Iterator<Item = &'static str> {
 fn a_job_is_the_same_whatever_the_session_is_set_to() {
     const ERROR: &str = "kein Papier in Fach é店🔒";
 
-    let (database, name) = (Database::with_ledger(), fresh("odd"));
+    let (database, name) = (database_with_ledger(), fresh("odd"));
     for (number, setting) in settings().enumerate() {
         let (mut odd, mut usual) = (database.connect(), database.connect());
         odd.batch_execute(setting).unwrap();
@@ -65,7 +67,7 @@ fn a_job_is_the_same_whatever_the_session_is_set_to() {
 /// What is not recorded would be taken for abandoned, and be due at once.
 #[test]
 fn a_failure_keeps_its_slot_whatever_the_text_of_its_error() {
-    let (database, job) = (Database::with_ledger(), job("keeps").at_most_every(HOUR).no_retry_after_failure());
+    let (database, job) = (database_with_ledger(), job("keeps").at_most_every(HOUR).no_retry_after_failure());
     let mut conn = database.connect();
     conn.batch_execute("SET NAMES latin1").unwrap();
     let failed = job.run(&mut conn, |_| Err::<(), Box<dyn std::error::Error>>("店".repeat(1000).into()));
@@ -77,7 +79,7 @@ fn a_failure_keeps_its_slot_whatever_the_text_of_its_error() {
 /// As of whose beginning it would seem that the job has not run.
 #[test]
 fn what_others_have_run_is_seen_in_a_transaction_that_raw_sql_has_begun_before() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let newer_rows_are_errors = "SET innodb_snapshot_isolation = 1; BEGIN";
     for begin in ["BEGIN", "SET autocommit = 0", newer_rows_are_errors] {
         if begin == newer_rows_are_errors && is_mysql() {
@@ -95,7 +97,7 @@ fn what_others_have_run_is_seen_in_a_transaction_that_raw_sql_has_begun_before()
 /// They would wait for each other in a circle, where each keeps what it has locked.
 #[test]
 fn jobs_in_test_transactions_do_not_wait_for_each_other() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let mut conns = [database.connect(), database.connect()];
     for conn in &mut conns {
         conn.batch_execute("SET SESSION innodb_lock_wait_timeout = 1").unwrap();
@@ -111,7 +113,7 @@ fn jobs_in_test_transactions_do_not_wait_for_each_other() {
 /// The server would leave out every row.
 #[test]
 fn the_status_is_told_in_a_session_that_asks_for_no_rows() {
-    let (database, job) = (Database::with_ledger(), job("no_rows").at_most_every(HOUR));
+    let (database, job) = (database_with_ledger(), job("no_rows").at_most_every(HOUR));
     let mut conn = database.connect();
     assert_eq!(run(&job, &mut conn).unwrap(), RAN);
     conn.batch_execute("SET sql_select_limit = 0").unwrap();

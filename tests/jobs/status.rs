@@ -6,11 +6,13 @@ use diesel::{
 };
 use diesel_named_lock::job::{JobError, JobOutcome, JobState};
 
-use crate::{database::*, world::*};
+use testkit::world::*;
+
+use crate::database::*;
 
 #[test]
 fn of_a_job_that_never_ran_there_is_none() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let job = job("never").at_most_every(HOUR);
     assert_eq!(job.status(&mut database.connect()).unwrap(), None);
     assert_eq!(job.once_for(1).status(&mut database.connect()).unwrap(), None);
@@ -18,7 +20,7 @@ fn of_a_job_that_never_ran_there_is_none() {
 
 #[test]
 fn a_run_is_on_record_before_its_work_begins_with_who_runs_it() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("running").at_most_every(HOUR));
     let own = id(&mut conn);
     let inside = job.run(&mut conn, |_| Ok::<_, JobError>(database.status(&job)));
@@ -30,7 +32,7 @@ fn a_run_is_on_record_before_its_work_begins_with_who_runs_it() {
 
 #[test]
 fn the_end_of_a_run_is_on_record_and_not_before_its_start() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("ended").at_most_every(HOUR));
     let start = set_clock(&mut conn, HOUR);
     let mut end = start;
@@ -46,7 +48,7 @@ fn the_end_of_a_run_is_on_record_and_not_before_its_start() {
 
 #[test]
 fn a_run_that_succeeds_after_one_that_failed_has_no_error() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("recovers").at_most_every(HOUR));
     fail(&job, &mut conn);
     let errors = "SELECT COUNT(error) AS number FROM named_lock_ledger";
@@ -59,7 +61,7 @@ fn a_run_that_succeeds_after_one_that_failed_has_no_error() {
 
 #[test]
 fn without_a_key_it_is_that_of_the_last_run_for_any_key() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (mut conn, job) = (database.connect(), job("any"));
     assert_eq!(run(&job.clone().once_for("a"), &mut conn).unwrap(), RAN);
     fail(&job.clone().once_for("b"), &mut conn);
@@ -74,7 +76,7 @@ fn without_a_key_it_is_that_of_the_last_run_for_any_key() {
 /// As one does that looks whether the job is due.
 #[test]
 fn an_abandoned_run_is_none_that_runs_while_another_session_holds_the_lock() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let job = job("looking").at_most_every(HOUR);
     abandon(&job, &database);
     let elsewhere = hold_elsewhere(job.name().as_str());
@@ -85,7 +87,7 @@ fn an_abandoned_run_is_none_that_runs_while_another_session_holds_the_lock() {
 /// Here between two looks; on a server also within one, since the row is older than what is said of the lock.
 #[test]
 fn a_run_that_ends_while_its_state_is_read_is_not_called_abandoned() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let job = job("ends").at_most_every(HOUR);
     abandon(&job, &database);
     let (mut conn, mut other) = (database.connect(), database.connect());

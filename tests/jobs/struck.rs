@@ -9,7 +9,9 @@ use std::{
 use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::job::{JobError, JobOutcome, JobState};
 
-use crate::{database::*, striking::Striking, world::*};
+use testkit::world::*;
+
+use crate::{database::*, striking::Striking};
 
 const TIMES: [u32; 3] = [1, 2, 9];
 
@@ -25,7 +27,7 @@ fn through_a_proxy(database: &Database) -> (Striking, MysqlConnection) {
 
 #[test]
 fn a_run_is_recorded_however_often_a_statement_of_the_ledger_is_struck() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (proxy, mut conn) = through_a_proxy(&database);
     for (statement, times) in STATEMENTS.iter().flat_map(|statement| TIMES.map(|times| (statement, times))) {
         let job = job("struck").at_most_every(HOUR).once_for(1);
@@ -42,7 +44,7 @@ fn a_run_is_recorded_however_often_a_statement_of_the_ledger_is_struck() {
 
 #[test]
 fn an_end_is_recorded_however_often_it_is_struck() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (proxy, mut conn) = through_a_proxy(&database);
     for (statement, times) in STATEMENTS[2..].iter().flat_map(|statement| TIMES.map(|times| (statement, times))) {
         for succeeds in [true, false] {
@@ -66,7 +68,7 @@ fn an_end_is_recorded_however_often_it_is_struck() {
 /// Also if the question which table is missing would be answered wrongly.
 #[test]
 fn a_ledger_whose_reading_is_struck_beyond_the_bound_is_not_said_to_be_missing() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (proxy, mut conn) = through_a_proxy(&database);
     let job = job("struck_on").at_most_every(HOUR);
     proxy.strike(u32::MAX, "named_lock_ledger");
@@ -78,7 +80,7 @@ fn a_ledger_whose_reading_is_struck_beyond_the_bound_is_not_said_to_be_missing()
 
 #[test]
 fn the_status_is_told_however_often_its_questions_are_struck() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let (proxy, mut conn) = through_a_proxy(&database);
     let job = job("struck_status").at_most_every(HOUR);
     abandon(&job, &database);
@@ -92,7 +94,7 @@ fn the_status_is_told_however_often_its_questions_are_struck() {
 /// Real ones, at any moment. What strikes the lock itself is an error, after which no run may be missing or too many.
 #[test]
 fn under_a_rain_of_kill_query_every_run_that_was_told_is_in_the_ledger() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     let mut conn = database.connect();
     let (own, dry) = (id(&mut conn), AtomicBool::new(false));
     let (mut ran, mut failed) = (0, 0);

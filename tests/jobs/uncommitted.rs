@@ -10,7 +10,9 @@ use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::job::{JobError, JobOutcome, JobState};
 use test_server::Server;
 
-use crate::{database::*, machine::Machine, world::*};
+use testkit::world::*;
+
+use crate::{database::*, machine::machine_at};
 
 fn uncommitted(database: &Database) -> MysqlConnection {
     let mut conn = database.connect();
@@ -28,7 +30,7 @@ fn written(database: &Database) -> Option<i64> {
 
 #[test]
 fn a_job_for_a_key_runs_once_in_sessions_without_autocommit() {
-    let (database, job) = (Database::with_ledger(), job("off").once_for(7));
+    let (database, job) = (database_with_ledger(), job("off").once_for(7));
     let outcomes = [(); 3].map(|()| run(&job, &mut uncommitted(&database)).unwrap());
     assert_eq!(outcomes, [RAN, NEVER_AGAIN, NEVER_AGAIN]);
     assert_eq!(database.status(&job).runs, 1);
@@ -41,10 +43,10 @@ fn of_three_machines_on_a_server_without_autocommit_one_runs_the_job() {
     conn.batch_execute(UP).expect("the migration");
     conn.batch_execute("SET GLOBAL autocommit = 0").expect("a setting");
     let job = job("global");
-    let mut machines = [(); 3].map(|()| Machine::start_at(server.url(), &job, Duration::ZERO));
+    let mut machines = [(); 3].map(|()| machine_at(server.url(), &job, Duration::ZERO));
     let mut said = Vec::new();
     for machine in &mut machines {
-        machine.fire();
+        machine.go();
         said.push(machine.hear());
         if said.len() == 1 {
             said.push(machine.hear());
@@ -56,7 +58,7 @@ fn of_three_machines_on_a_server_without_autocommit_one_runs_the_job() {
 /// Rows that stay locked would let the other one wait until `innodb_lock_wait_timeout`.
 #[test]
 fn a_session_without_autocommit_locks_no_row_of_the_ledger_when_the_job_is_not_due() {
-    let (database, job) = (Database::with_ledger(), job("not_due"));
+    let (database, job) = (database_with_ledger(), job("not_due"));
     let mut waiting = uncommitted(&database);
     waiting.batch_execute("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE").unwrap();
     let hourly = job.clone().at_most_every(HOUR);
@@ -69,7 +71,7 @@ fn a_session_without_autocommit_locks_no_row_of_the_ledger_when_the_job_is_not_d
 
 #[test]
 fn what_work_that_succeeds_leaves_uncommitted_is_committed_with_its_end() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     with_table(&database);
     for (runs, before) in [(1, "BEGIN"), (2, "SET autocommit = 0")] {
         let (mut conn, job) = (database.connect(), job("left").at_most_every(HOUR));
@@ -87,7 +89,7 @@ fn what_work_that_succeeds_leaves_uncommitted_is_committed_with_its_end() {
 
 #[test]
 fn what_work_that_fails_leaves_uncommitted_is_rolled_back_and_the_failure_is_recorded() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     with_table(&database);
     let leave = |conn: &mut MysqlConnection, before: &str| {
         conn.batch_execute(before).and_then(|()| conn.batch_execute("INSERT INTO written VALUES (1)")).unwrap();
@@ -117,7 +119,7 @@ fn what_work_that_fails_leaves_uncommitted_is_rolled_back_and_the_failure_is_rec
 
 #[test]
 fn a_transaction_that_raw_sql_has_begun_before_is_committed_before_the_work() {
-    let (database, job) = (Database::with_ledger(), job("before").at_most_every(HOUR));
+    let (database, job) = (database_with_ledger(), job("before").at_most_every(HOUR));
     with_table(&database);
     let mut conn = database.connect();
     conn.batch_execute("BEGIN").and_then(|()| conn.batch_execute("INSERT INTO written VALUES (1)")).unwrap();
@@ -128,7 +130,7 @@ fn a_transaction_that_raw_sql_has_begun_before_is_committed_before_the_work() {
 /// Not that connection's own transaction: the work has put it in place of ours.
 #[test]
 fn the_transaction_of_a_connection_that_failing_work_swaps_in_is_not_rolled_back() {
-    let (database, job) = (Database::with_ledger(), job("swapped_in").at_most_every(HOUR));
+    let (database, job) = (database_with_ledger(), job("swapped_in").at_most_every(HOUR));
     with_table(&database);
     let (mut conn, mut other) = (database.connect(), database.connect());
     other.batch_execute("BEGIN").and_then(|()| other.batch_execute("INSERT INTO written VALUES (1)")).unwrap();
@@ -189,7 +191,7 @@ fn what_the_work_left_uncommitted_is_there_exactly_if_the_job_is_said_to_have_ru
 /// In none of these, the server lets the ledger be written.
 #[test]
 fn an_end_that_the_session_can_not_write_any_more_is_not_recorded_and_told() {
-    let database = Database::with_ledger();
+    let database = database_with_ledger();
     with_table(&database);
     let xa = fresh("xa");
     let xa = format!("XA START '{xa}'; INSERT INTO written VALUES (1); XA END '{xa}'");

@@ -7,11 +7,13 @@ use diesel_named_lock::{
     job::{JobError, JobOutcome},
 };
 
-use crate::{database::*, world::*};
+use testkit::world::*;
+
+use crate::database::*;
 
 #[test]
 fn it_runs_as_often_as_it_is_asked_to() {
-    let (mut conn, job) = (Database::empty().connect(), job("plain"));
+    let (mut conn, job) = (database().connect(), job("plain"));
     assert_eq!(run(&job, &mut conn).unwrap(), RAN);
     assert_eq!(run(&job, &mut conn).unwrap(), RAN);
     assert_free(job.name().as_str());

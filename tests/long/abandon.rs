@@ -23,11 +23,11 @@ use diesel_named_lock::{
     pool::{HandedOffEvent, HandleLockEvent, NamedLockPool},
 };
 
-use crate::{
-    proxy::Proxy,
-    round_trips::{asked, asked_by},
-    world::*,
-};
+use testkit::world::*;
+
+use testkit::proxy::Proxy;
+
+use crate::round_trips::{asked, asked_by};
 
 type Outcome<T> = Result<T, NamedLockError>;
 

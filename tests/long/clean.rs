@@ -18,7 +18,9 @@ use diesel_named_lock::{
 };
 use log::Level;
 
-use crate::{logged::logged, round_trips::asked, world::*};
+use testkit::{logged::logged, world::*};
+
+use crate::round_trips::asked;
 
 type Clean = PooledConnection<CleanSessions<Manager>>;
 type Outcome<T> = Result<T, NamedLockError>;

@@ -15,11 +15,11 @@ use diesel::{
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt, Section, Watch};
 use test_server::Server;
 
-use crate::{
-    proxy::Proxy,
-    round_trips::{asked_by, last_statement},
-    world::*,
-};
+use testkit::world::*;
+
+use testkit::proxy::Proxy;
+
+use crate::round_trips::{asked_by, last_statement};
 
 type Outcome<T> = Result<T, NamedLockError>;
 

@@ -4,16 +4,5 @@
 mod abandon;
 mod clean;
 mod keep_alive;
-#[path = "../behaviour/logged.rs"]
-mod logged;
-#[allow(dead_code, reason = "shared with other tests")]
-#[path = "../faults/proxy.rs"]
-mod proxy;
 mod round_trips;
-#[allow(dead_code, reason = "shared with other tests")]
-#[path = "../faults/sql.rs"]
-mod sql;
 mod still_holds;
-#[allow(dead_code, reason = "shared with other tests")]
-#[path = "../behaviour/world.rs"]
-mod world;

@@ -3,7 +3,7 @@
 use diesel::{prelude::*, sql_query, sql_types::Text};
 use diesel_named_lock::NamedLockConnection;
 
-use crate::world::*;
+use testkit::world::*;
 
 #[derive(QueryableByName)]
 struct Counter {

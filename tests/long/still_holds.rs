@@ -2,7 +2,9 @@
 
 use diesel_named_lock::{LockName, NamedLock, NamedLockError, NamedLockExt};
 
-use crate::{round_trips::asked_by, world::*};
+use testkit::world::*;
+
+use crate::round_trips::asked_by;
 
 type Outcome<T> = Result<T, NamedLockError>;
 

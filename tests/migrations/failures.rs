@@ -8,9 +8,11 @@ use diesel_named_lock::{
     migration::{MigrationError, MigrationExt, Step},
 };
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
 
-trials![
+use crate::stage::*;
+
+testkit::trials![
     a_migration_that_fails_is_told_with_its_version_and_what_was_done_before,
     a_session_killed_in_the_middle_is_told_with_the_version_at_which_it_stood,
     a_lock_lost_under_the_migrations_is_told_with_what_they_did,

@@ -9,9 +9,11 @@ use diesel_named_lock::{
     migration::{self, MigrationError, MigrationExt},
 };
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
 
-trials![
+use crate::stage::*;
+
+testkit::trials![
     while_the_lock_is_held_elsewhere_nothing_is_run_or_reverted,
     pooled_connections_migrate_and_go_back_without_the_lock,
     databases_on_one_server_do_not_wait_for_each_other,

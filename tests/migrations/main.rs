@@ -1,9 +1,5 @@
 //! Migrations under the lock, with several real processes: `TEST_SERVER=mariadb` (the default) or `TEST_SERVER=mysql`.
 
-#[macro_use]
-mod trials;
-
-mod database;
 mod failures;
 mod locks;
 mod process;
@@ -14,15 +10,12 @@ mod sets;
 mod stage;
 #[path = "../jobs/striking.rs"]
 mod striking;
-#[path = "../behaviour/world.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod world;
 
 use libtest_mimic::Arguments;
 
 fn main() {
-    if process::is_wanted() {
-        return process::main();
+    if let Some(arguments) = testkit::child::arguments() {
+        return process::main(&arguments);
     }
     let trials =
         [race::trials(), failures::trials(), locks::trials(), revert::trials(), sets::trials(), sessions::trials()];

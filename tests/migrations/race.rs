@@ -5,13 +5,11 @@ use diesel_named_lock::migration::{self, MigrationExt};
 
 use tempfile::TempDir;
 
-use crate::{
-    process::Process,
-    stage::*,
-    world::{SOON, assert_free, hold_elsewhere, holder, is_mysql, wait_until, wait_until_waiting},
-};
+use testkit::world::{SOON, assert_free, hold_elsewhere, holder, is_mysql, wait_until, wait_until_waiting};
 
-trials![
+use crate::{process::Process, stage::*};
+
+testkit::trials![
     of_six_processes_that_race_on_an_empty_database_one_runs_each_migration,
     where_one_is_killed_in_the_middle_of_a_migration_the_others_tell_the_version,
     what_a_killed_process_has_begun_another_takes_over_where_it_can_be_run_twice,

@@ -3,9 +3,11 @@
 use diesel::connection::SimpleConnection;
 use diesel_named_lock::migration::{MigrationError, MigrationExt, Step};
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
 
-trials![
+use crate::stage::*;
+
+testkit::trials![
     the_last_migration_is_reverted_and_its_version_returned,
     all_migrations_are_reverted_newest_first,
     the_last_migration_is_done_again,

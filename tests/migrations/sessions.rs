@@ -20,9 +20,11 @@ use diesel::{
 };
 use diesel_named_lock::migration::{self, MigrationError, MigrationExt};
 
-use crate::{stage::*, striking::Striking, world::*};
+use testkit::world::*;
 
-trials![
+use crate::{stage::*, striking::Striking};
+
+testkit::trials![
     a_batch_into_which_kill_query_strikes_ends_and_frees_the_lock,
     the_timeouts_of_the_session_are_bounded_under_the_lock_and_restored_after_it,
     the_pool_closes_a_connection_on_which_migrations_ran_or_were_reverted,

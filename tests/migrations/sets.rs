@@ -7,9 +7,11 @@ use diesel::{
 use diesel_migrations::FileBasedMigrations;
 use diesel_named_lock::migration::{MIGRATIONS, MigrationError, MigrationExt};
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
 
-trials![
+use crate::stage::*;
+
+testkit::trials![
     the_crates_migrations_run_beside_those_of_an_application,
     both_sets_as_one_are_run_and_reverted,
     versions_of_the_crate_can_not_be_those_of_an_application,

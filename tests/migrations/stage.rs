@@ -6,7 +6,7 @@ use diesel_migrations::{FileBasedMigrations, MigrationHarness};
 use diesel_named_lock::migration;
 use tempfile::TempDir;
 
-pub use crate::database::{Database, database, database_named};
+pub use testkit::database::{Database, database, database_named};
 
 /// The name of the lock that migrations of this database take.
 pub fn lock_name(database: &Database) -> String {

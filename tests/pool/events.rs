@@ -11,7 +11,9 @@ use diesel_named_lock::{
     pool::{HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NamedLockPool, TimedOutEvent, WaitedEvent},
 };
 
-use crate::{line::*, world::*};
+use testkit::world::*;
+
+use crate::line::*;
 
 #[derive(Debug, Default)]
 struct Told(std::sync::Mutex<Vec<String>>);

@@ -5,7 +5,9 @@ use std::{sync::mpsc, thread, time::Duration};
 use diesel::{prelude::*, sql_query, sql_types::Text};
 use diesel_named_lock::{LockName, NamedLock, NamedLockError, pool::NamedLockPool};
 
-use crate::{line::*, world::*};
+use testkit::world::*;
+
+use crate::line::*;
 
 #[derive(QueryableByName)]
 struct Status {

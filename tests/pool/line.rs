@@ -8,7 +8,7 @@ use std::{
 use diesel::r2d2::{Pool, PooledConnection};
 use diesel_named_lock::{LockName, NamedLockError, pool::NamedLockPool};
 
-use crate::world::*;
+use testkit::world::*;
 
 pub type Locks = NamedLockPool<Manager>;
 pub type Conn = PooledConnection<Manager>;

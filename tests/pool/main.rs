@@ -8,6 +8,3 @@ mod queueing;
 mod stale;
 mod timeouts;
 mod ways_out;
-#[allow(dead_code, reason = "shared with other tests")]
-#[path = "../behaviour/world.rs"]
-mod world;

@@ -4,7 +4,9 @@ use std::{sync::Barrier, thread, time::Instant};
 
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
 
-use crate::{line::*, world::*};
+use testkit::world::*;
+
+use crate::line::*;
 
 #[test]
 fn a_thread_that_would_wait_for_itself_is_told_at_once() {

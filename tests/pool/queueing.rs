@@ -19,7 +19,9 @@ use diesel::{
 };
 use diesel_named_lock::{LockName, NamedLock, pool::NamedLockPool};
 
-use crate::{line::*, world::*};
+use testkit::world::*;
+
+use crate::line::*;
 
 #[test]
 fn a_thread_that_waits_uses_no_connection() {

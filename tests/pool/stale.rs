@@ -12,7 +12,9 @@ use diesel::{
 };
 use diesel_named_lock::{NamedLock, NamedLockError, pool::NamedLockPool};
 
-use crate::{line::*, world::*};
+use testkit::world::*;
+
+use crate::line::*;
 
 const SIZE: u32 = 4;
 

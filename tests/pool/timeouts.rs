@@ -7,7 +7,9 @@ use std::{
 
 use diesel_named_lock::{NamedLock, NamedLockError, pool::NamedLockPool};
 
-use crate::{line::*, world::*};
+use testkit::world::*;
+
+use crate::line::*;
 
 const SHORT: Duration = Duration::from_millis(100);
 

@@ -12,7 +12,9 @@ use std::{
 use diesel::{connection::InstrumentationEvent, prelude::*, sql_query};
 use diesel_named_lock::{LockName, NamedLockError, pool::NamedLockPool};
 
-use crate::{line::*, world::*};
+use testkit::world::*;
+
+use crate::line::*;
 
 /// Runs `first` with a thread in line behind it. What came of it, and whether the next one got the same session.
 fn then_the_next<T: Send>(what: &str, first: impl FnOnce(&mut Conn, &LockName) -> T + Send) -> (Outcome<T>, bool) {

@@ -8,7 +8,9 @@ use diesel_named_lock::{
     operator::{OperatorError, break_lock},
 };
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
+
+use crate::stage::*;
 
 #[test]
 fn the_holder_is_ended_and_named_and_its_section_is_lost() {

@@ -7,12 +7,13 @@ use diesel_named_lock::{
 };
 use test_server::Server;
 
+use testkit::world::*;
+
 use crate::{
     galera,
     group::{Mode, start_group},
     report::*,
     stage::*,
-    world::*,
 };
 
 fn port_of(server: &Server) -> String {

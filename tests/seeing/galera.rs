@@ -10,7 +10,9 @@ use diesel_named_lock::{
 use tempfile::TempDir;
 use test_server::{Server, galera_library};
 
-use crate::{report::*, stage::*, world::*};
+use testkit::world::*;
+
+use crate::{report::*, stage::*};
 
 /// The first node of a cluster, alone if `others` is empty.
 pub fn first_node() -> Server {

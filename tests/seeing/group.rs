@@ -10,11 +10,12 @@ use diesel_named_lock::{
 use rustix::process::Signal;
 use test_server::Server;
 
+use testkit::world::*;
+
 use crate::{
     clusters::{assert_both_grant, assert_follows},
     report::*,
     stage::*,
-    world::*,
 };
 
 #[derive(Clone, Copy)]
@@ -46,7 +47,7 @@ pub fn start_group(mode: Mode, members: usize) -> Vec<Server> {
         let online = "SELECT COUNT(*) AS number FROM performance_schema.replication_group_members \
                       WHERE MEMBER_STATE = 'ONLINE'";
         let mut conn = connect_to(server);
-        wait_until("the member to be on line", || crate::world::number(&mut conn, online) == Some(number as i64 + 1));
+        wait_until("the member to be on line", || testkit::world::number(&mut conn, online) == Some(number as i64 + 1));
     }
     servers
 }

@@ -4,7 +4,9 @@ use std::{thread, time::Duration};
 
 use diesel_named_lock::{NamedLockError, NamedLockExt};
 
-use crate::{proxies::*, world::*};
+use testkit::world::*;
+
+use crate::proxies::*;
 
 /// Of the proxy: `timeout client` and `timeout server`.
 const IDLE: Duration = Duration::from_secs(1);

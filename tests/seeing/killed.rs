@@ -15,7 +15,9 @@ use diesel_named_lock::{
     operator::{OperatorError, named_locks, server_report},
 };
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
+
+use crate::stage::*;
 
 /// How long a question is asked over and over.
 const LONG_ENOUGH: Duration = Duration::from_secs(3);

@@ -9,7 +9,9 @@ use diesel_named_lock::{
 };
 use test_server::Server;
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
+
+use crate::stage::*;
 
 #[test]
 fn a_held_lock_is_listed_with_its_holder() {

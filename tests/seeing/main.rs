@@ -17,6 +17,3 @@ mod router;
 mod stage;
 mod switched_off;
 mod top;
-#[path = "../behaviour/world.rs"]
-#[allow(dead_code, reason = "the behaviour tests use the rest of it")]
-mod world;

@@ -3,7 +3,9 @@
 use diesel::connection::SimpleConnection;
 use diesel_named_lock::operator::{OperatorError, break_lock, named_locks};
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
+
+use crate::stage::*;
 
 #[track_caller]
 fn grant_of<T: std::fmt::Debug>(outcome: Result<T, OperatorError>) -> String {

@@ -11,7 +11,9 @@ use diesel::{MysqlConnection, prelude::*};
 use tempfile::TempDir;
 use url::Url;
 
-use crate::{stage::low_port, world::*};
+use testkit::world::*;
+
+use crate::stage::low_port;
 
 /// A proxy before a server, gone with this process however that ends.
 pub struct Proxy {

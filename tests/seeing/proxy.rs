@@ -9,7 +9,9 @@ use std::{
 use diesel::prelude::*;
 use diesel_named_lock::operator::{Severity, Topic, server_report};
 
-use crate::{report::assert_found, world::*};
+use testkit::world::*;
+
+use crate::report::assert_found;
 
 /// What a packet of a client begins with (MySQL internals manual, "Command Phase").
 const COM_QUERY: u8 = 0x03;

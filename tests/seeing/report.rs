@@ -9,7 +9,9 @@ use diesel_named_lock::{
     pool::NamedLockPool,
 };
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
+
+use crate::stage::*;
 
 pub fn found(report: &ServerReport, topic: Topic) -> Vec<&Finding> {
     report.findings.iter().filter(|finding| finding.topic == topic).collect()

@@ -12,7 +12,9 @@ use diesel_named_lock::{
     operator::{Severity, Topic, server_report},
 };
 
-use crate::{proxies::*, report::assert_found, world::*};
+use testkit::world::*;
+
+use crate::{proxies::*, report::assert_found};
 
 /// Its configuration besides what every one needs: of `[routing]`, and other sections.
 fn router(routing: &str, others: &str) -> Proxy {

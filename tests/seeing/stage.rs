@@ -15,7 +15,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::{Pid, Signal, kill_process};
 use test_server::{Product, Server};
 
-use crate::world::*;
+use testkit::world::*;
 
 /// A connection to the shared server, which lists its locks: MariaDB by its plugin.
 pub fn operator() -> MysqlConnection {

@@ -6,7 +6,9 @@ use diesel_named_lock::{
     operator::{OperatorError, named_locks},
 };
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
+
+use crate::stage::*;
 
 /// Each in turn, since each is of the whole server.
 #[test]

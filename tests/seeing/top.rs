@@ -16,7 +16,9 @@ use rustix::{
     termios::{Winsize, tcsetwinsize},
 };
 
-use crate::{stage::*, world::*};
+use testkit::world::*;
+
+use crate::stage::*;
 
 const ROWS: NonZeroU16 = NonZeroU16::new(50).unwrap();
 const COLUMNS: NonZeroU16 = NonZeroU16::new(120).unwrap();

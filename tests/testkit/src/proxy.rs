@@ -14,7 +14,7 @@ use std::{
 use socket2::SockRef;
 use test_server::Server;
 
-use crate::sql::wait_until;
+use crate::world::wait_until;
 
 /// How soon a connection notices what it is to do.
 const POLL: Duration = Duration::from_millis(2);
