@@ -158,6 +158,13 @@ impl Stage {
         self.until_in_state(id, "User lock");
     }
 
+    pub fn is_waiting(&self, id: u64) -> bool {
+        let query = format!(
+            "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST WHERE ID = {id} AND STATE = 'User lock'"
+        );
+        number(&mut *self.control(), &query) == Some(1)
+    }
+
     pub fn until_in_state(&self, id: u64, state: &str) {
         let query = format!(
             "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST WHERE ID = {id} AND STATE = '{state}'"

@@ -138,18 +138,25 @@ pub fn kill_query(id: u64) {
 }
 
 pub fn is_alive(id: u64) -> bool {
-    let query = format!("SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST WHERE ID = {id}");
-    number(&mut connect(), &query) == Some(1)
+    number(&mut connect(), &count_of_sessions(id, "")) == Some(1)
 }
 
 /// Until the session waits for a named lock.
 #[track_caller]
 pub fn wait_until_waiting(id: u64) {
-    let query = format!(
-        "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST WHERE ID = {id} AND STATE = 'User lock'"
-    );
+    let query = count_of_sessions(id, "User lock");
     let mut conn = connect();
     wait_until(&format!("connection {id} to wait for a named lock"), || number(&mut conn, &query) == Some(1));
+}
+
+/// MySQL's process list fails as long as any session runs a statement with a character beyond `utf8mb3`.
+fn count_of_sessions(id: u64, state: &str) -> String {
+    let (table, prefix) = match is_mysql() {
+        true => ("performance_schema.threads", "PROCESSLIST_"),
+        false => ("information_schema.PROCESSLIST", ""),
+    };
+    let condition = if state.is_empty() { String::new() } else { format!(" AND {prefix}STATE = '{state}'") };
+    format!("SELECT COUNT(*) AS number FROM {table} WHERE {prefix}ID = {id}{condition}")
 }
 
 #[track_caller]
