@@ -11,6 +11,7 @@ mod logging;
 mod lost;
 mod names;
 mod several;
+mod struck;
 mod transactions;
 mod troubles;
 mod waiting;

@@ -13,8 +13,6 @@ mod database;
 mod errors;
 mod processes;
 mod stage;
-#[path = "../jobs/striking.rs"]
-mod striking;
 mod struck;
 mod tokens;
 mod uncommitted;

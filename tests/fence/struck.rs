@@ -4,8 +4,9 @@ use std::thread;
 
 use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::fence::{self, FenceError};
+use test_server::Striking;
 
-use crate::{stage::*, striking::Striking, world::*};
+use crate::{stage::*, world::*};
 
 trials![
     a_token_is_given_out_however_often_a_statement_is_struck,

@@ -8,8 +8,9 @@ use std::{
 
 use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::job::{JobError, JobOutcome, JobState};
+use test_server::Striking;
 
-use crate::{database::*, striking::Striking, world::*};
+use crate::{database::*, world::*};
 
 const TIMES: [u32; 3] = [1, 2, 9];
 

@@ -12,8 +12,6 @@ mod revert;
 mod sessions;
 mod sets;
 mod stage;
-#[path = "../jobs/striking.rs"]
-mod striking;
 #[path = "../behaviour/world.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod world;

@@ -19,8 +19,9 @@ use diesel::{
     prelude::*,
 };
 use diesel_named_lock::migration::{self, MigrationError, MigrationExt};
+use test_server::Striking;
 
-use crate::{stage::*, striking::Striking, world::*};
+use crate::{stage::*, world::*};
 
 trials![
     a_batch_into_which_kill_query_strikes_ends_and_frees_the_lock,

@@ -6,6 +6,7 @@ mod line;
 mod nested;
 mod queueing;
 mod stale;
+mod struck;
 mod timeouts;
 mod ways_out;
 #[allow(dead_code, reason = "shared with other tests")]

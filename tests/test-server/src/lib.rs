@@ -28,8 +28,10 @@ mod programs;
 mod recipe;
 mod server;
 mod shared;
+mod striking;
 mod unpacked;
 
 pub use mariadb::galera_library;
 pub use product::Product;
 pub use server::{Server, free_port};
+pub use striking::Striking;
