@@ -156,13 +156,11 @@ pub enum NamedLockError {
         source: Option<Diesel>,
     },
 
-    /// The wait was ended from outside: `KILL QUERY`, or a statement time limit of this session (`max_execution_time`,
-    /// `max_statement_time`) shorter than the timeout. The work has not run; nothing is held.
-    ///
-    /// On MySQL, a timeout with a part of a second is itself a statement time limit, and overrides that of the session.
+    /// The wait was ended from outside: by `KILL QUERY`, or by a statement time limit of this session that is shorter than the
+    /// timeout (MariaDB's `max_statement_time`; MySQL's `max_execution_time` ends no wait). The work has not run; nothing is held.
     #[error(
         "waiting for named lock `{name}` was interrupted after {waited:.3?}, by `KILL QUERY` or a statement time \
-         limit (`max_execution_time`, `max_statement_time`): try again"
+         limit (`max_statement_time`): try again"
     )]
     #[non_exhaustive]
     Interrupted {

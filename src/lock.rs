@@ -114,6 +114,10 @@ impl NamedLock {
     /// Zero asks once and does not wait. A part of a millisecond counts as a whole one, and beyond 49 days a part of a
     /// second, too. Longer than 31 years is [for ever](Self::wait_forever).
     ///
+    /// MySQL's `max_execution_time` does not shorten it. If that ends a wait of whole seconds, the rest is waited for in a second
+    /// statement, behind the sessions that have queued since. MariaDB's `max_statement_time` ends any wait that is longer:
+    /// [`NamedLockError::Interrupted`].
+    ///
     /// ```
     /// # use std::time::Duration;
     /// # use diesel_named_lock::NamedLock;
@@ -144,7 +148,8 @@ impl NamedLock {
     }
 
     /// Waits until the lock is free. Ends only by a grant, a deadlock, `KILL`, a lost connection, or a statement time limit
-    /// of the session ([`NamedLockError::Interrupted`]).
+    /// of the session ([`NamedLockError::Interrupted`]): MariaDB's `max_statement_time`, or, on MySQL, after 49 days, if
+    /// `max_execution_time` is set.
     ///
     /// ```
     /// # use diesel_named_lock::NamedLock;

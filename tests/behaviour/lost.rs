@@ -8,9 +8,10 @@ use std::{
 
 use diesel::{prelude::*, sql_query};
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
+use log::Level;
 use test_server::Server;
 
-use testkit::world::*;
+use testkit::{logged::logged, world::*};
 
 type Outcome<T> = Result<T, NamedLockError>;
 
@@ -274,4 +275,28 @@ fn a_transaction_that_is_rolled_back_while_the_lock_was_lost_as_well_is_not_forg
     });
     assert!(matches!(outcome, Err(NamedLockError::Lost { .. })), "{outcome:?}");
     conn.transaction(|conn| sql_query("DO 0").execute(conn)).expect("no transaction is open");
+}
+
+/// The error of the work wins, here that of `COMMIT`.
+#[test]
+fn a_session_killed_inside_a_transaction_is_one_warning_and_its_loss_can_be_learnt_of() {
+    let name = fresh("killed_in_transaction");
+    let work = |conn: &mut MysqlConnection| -> Outcome<()> {
+        let own = id(conn);
+        kill(own);
+        wait_until("the killed session to be gone", || !is_alive(own));
+        Ok(())
+    };
+    let entries = logged(|| {
+        let outcome = connect().with_named_lock_transaction(&name, SOON, work);
+        assert!(matches!(outcome, Err(NamedLockError::Database(_))), "{outcome:?}");
+    });
+    let warnings: Vec<_> = entries.iter().filter(|entry| entry.level == Level::Warn).collect();
+    assert!(matches!(warnings.as_slice(), [warning] if warning.text.contains("was lost")), "{entries:?}");
+
+    let lock = NamedLock::new(&name).unwrap().timeout(SOON);
+    let section = lock.section(&mut connect(), |conn| conn.transaction(work)).unwrap();
+    assert!(matches!(section.value, Err(NamedLockError::Database(_))), "{:?}", section.value);
+    assert!(matches!(section.error, Some(NamedLockError::Lost { .. })), "{:?}", section.error);
+    assert_free(&name);
 }

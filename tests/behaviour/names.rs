@@ -199,15 +199,29 @@ fn names_are_taken_as_str_string_and_checked_name() {
     }
 }
 
+/// Some can't be a client's, and some take bytes of UTF-8 for other letters, or for half of one.
+const CHARACTER_SETS: [&str; 8] = [
+    "NAMES latin1",
+    "NAMES cp1251",
+    "NAMES utf8mb3",
+    "NAMES binary",
+    "NAMES gbk",
+    "NAMES sjis",
+    "character_set_connection = ucs2",
+    "NAMES gbk, character_set_connection = ucs2",
+];
+const LETTERS: [&str; 3] = ["käse", "ソ能表", "縗\\'"];
+
 /// Otherwise it would be released by another name, and go back to the pool held.
 #[test]
 fn a_name_is_the_same_when_the_work_has_set_another_character_set() {
-    for charset in ["latin1", "cp1251", "utf8mb3", "binary"] {
-        let (pool, name) = (pool_of_one(), fresh("käse"));
+    for (charset, letters) in CHARACTER_SETS.iter().flat_map(|charset| LETTERS.map(|letters| (charset, letters))) {
+        let (pool, name) = (pool_of_one(), fresh(letters));
         let mut conn = pool.get().unwrap();
         let outcome: Result<(), NamedLockError> = conn.with_named_lock(&name, SOON, |conn| {
             assert_eq!(holder(&name), Some(id(conn)), "by this name for others, too");
-            conn.batch_execute(&format!("SET NAMES {charset}"))?;
+            conn.batch_execute(&format!("SET {charset}"))?;
+            assert!(conn.still_holds(&*name)?);
             Ok(())
         });
         assert!(outcome.is_ok(), "{charset}: {outcome:?}");
@@ -218,9 +232,14 @@ fn a_name_is_the_same_when_the_work_has_set_another_character_set() {
 
 #[test]
 fn a_name_is_the_same_for_sessions_of_different_character_sets() {
-    let (mut one, mut other, name) = (connect(), connect(), fresh("käse"));
-    other.batch_execute("SET NAMES latin1").unwrap();
-    let outcome: Result<_, NamedLockError> =
-        one.with_named_lock(&name, SOON, |_| other.try_with_named_lock(&name, |_| Ok(())));
-    assert_eq!(outcome.unwrap(), None);
+    for (charset, letters) in CHARACTER_SETS.iter().flat_map(|charset| LETTERS.map(|letters| (charset, letters))) {
+        let (mut one, mut other, name) = (connect(), connect(), fresh(letters));
+        other.batch_execute(&format!("SET {charset}")).unwrap();
+        let inner: Result<_, NamedLockError> =
+            one.with_named_lock(&name, SOON, |_| other.try_with_named_lock(&name, |_| Ok(())));
+        assert_eq!(inner.unwrap(), None, "{charset}");
+        let own = id(&mut other);
+        let seen: Result<_, NamedLockError> = other.with_named_lock(&name, SOON, |_| Ok(holder(&name)));
+        assert_eq!(seen.unwrap(), Some(own), "{charset}: the text of a session of UTF-8 names the same lock");
+    }
 }

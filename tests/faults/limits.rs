@@ -23,9 +23,14 @@ pub fn scenarios() -> Vec<Scenario> {
         scenario("wait_timeout_passes_during_the_work", wait_timeout_passes, &[Lost])
             .free_within(SOON)
             .pool(&[Replaced]),
-        scenario("statement_time_limit_shorter_than_the_wait", statement_time_limit, &[Interrupted])
-            .since("the holder's release")
-            .pool(&[Kept]),
+        // MySQL's limit is not one of waits.
+        scenario(
+            "statement_time_limit_shorter_than_the_wait",
+            statement_time_limit,
+            if mysql { &[Timeout] } else { &[Interrupted] },
+        )
+        .since("the holder's release")
+        .pool(&[Kept]),
         // On MySQL it fails, and yet may hold the lock. Then this is released, or its session ended.
         scenario("time_limit_at_the_moment_of_the_grant", time_limit_at_the_grant, &[Ok, Timeout])
             .perhaps(if mysql { &[Broken] } else { &[] })
@@ -56,7 +61,8 @@ fn statement_time_limit(stage: &Stage) {
     let (mut conn, _) = stage.checkout(&pool);
     let limit = if stage.is_mysql() { "SET max_execution_time = 100" } else { "SET max_statement_time = 0.1" };
     conn.batch_execute(limit).expect("SET");
-    stage.waiting_section(&mut conn, |_| ());
+    let lock = stage.lock().timeout(Duration::from_secs(1));
+    stage.section(&lock, &mut conn, |_| panic!("the lock was not to be had"));
     stage.free_after(rival);
     drop(conn);
     stage.serves(&pool);

@@ -6,8 +6,6 @@ mod crash;
 mod errors;
 mod processes;
 mod stage;
-#[path = "../jobs/striking.rs"]
-mod striking;
 mod struck;
 mod tokens;
 mod uncommitted;

@@ -4,10 +4,9 @@ use std::thread;
 
 use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::fence::{self, FenceError};
+use testkit::{striking::Striking, world::*};
 
-use testkit::world::*;
-
-use crate::{stage::*, striking::Striking};
+use crate::stage::*;
 
 testkit::trials![
     a_token_is_given_out_however_often_a_statement_is_struck,

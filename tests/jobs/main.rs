@@ -12,7 +12,6 @@ mod names;
 mod processes;
 mod sessions;
 mod status;
-mod striking;
 mod struck;
 mod uncommitted;
 mod without_table;

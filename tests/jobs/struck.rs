@@ -8,10 +8,9 @@ use std::{
 
 use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::job::{JobError, JobOutcome, JobState};
+use testkit::{striking::Striking, world::*};
 
-use testkit::world::*;
-
-use crate::{database::*, striking::Striking};
+use crate::database::*;
 
 const TIMES: [u32; 3] = [1, 2, 9];
 

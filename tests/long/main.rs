@@ -3,6 +3,7 @@
 
 mod abandon;
 mod clean;
+mod clean_struck;
 mod keep_alive;
 mod round_trips;
 mod still_holds;

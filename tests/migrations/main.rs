@@ -8,8 +8,6 @@ mod revert;
 mod sessions;
 mod sets;
 mod stage;
-#[path = "../jobs/striking.rs"]
-mod striking;
 
 use libtest_mimic::Arguments;
 

@@ -19,10 +19,9 @@ use diesel::{
     prelude::*,
 };
 use diesel_named_lock::migration::{self, MigrationError, MigrationExt};
+use testkit::{striking::Striking, world::*};
 
-use testkit::world::*;
-
-use crate::{stage::*, striking::Striking};
+use crate::stage::*;
 
 testkit::trials![
     a_batch_into_which_kill_query_strikes_ends_and_frees_the_lock,

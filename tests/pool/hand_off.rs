@@ -2,8 +2,11 @@
 
 use std::{sync::mpsc, thread, time::Duration};
 
-use diesel::{prelude::*, sql_query, sql_types::Text};
-use diesel_named_lock::{LockName, NamedLock, NamedLockError, pool::NamedLockPool};
+use diesel::{connection::SimpleConnection, prelude::*, r2d2::Pool, sql_query, sql_types::Text};
+use diesel_named_lock::{
+    LockName, NamedLock, NamedLockError,
+    pool::{CleanSessions, NamedLockPool},
+};
 
 use testkit::world::*;
 
@@ -227,4 +230,28 @@ fn a_session_that_is_killed_after_a_hand_off_is_lost_to_its_section_only() {
     assert!(matches!(others[1], Err(NamedLockError::Lost { .. })), "{:?}", others[1]);
     assert!(others[2].as_ref().is_ok_and(|&session| session != first), "{:?}", others[2]);
     assert_free(name.as_str());
+}
+
+/// On MySQL, the question whether the lock is held can't tell of the transaction.
+#[test]
+fn a_transaction_begun_by_raw_sql_is_handed_on_by_mysql_only() {
+    let (name, table) = (lock_name("raw"), fresh("raw"));
+    connect().batch_execute(&format!("CREATE TABLE {table} (a INT) ENGINE = InnoDB")).unwrap();
+    let manager = CleanSessions::new(Manager::new(server().url()));
+    let pool = Pool::builder().max_size(2).connection_timeout(SOON).build(manager).unwrap();
+    let locks = NamedLockPool::builder(pool).max_hand_offs(1000).max_hand_off_time(SOON * 10).build();
+    let rows = format!("SELECT COUNT(*) AS number FROM {table}");
+    let seen = thread::scope(|scope| {
+        let next = locks.with_named_lock(&name, SOON, |conn| {
+            let next = scope.spawn(|| locks.with_named_lock(&name, SOON, |conn| Outcome::Ok(number(conn, &rows))));
+            wait_until("the next thread to be in line", || locks.waiting(&name) == 1);
+            conn.batch_execute("BEGIN")?;
+            sql_query(format!("INSERT INTO {table} VALUES (1)")).execute(conn)?;
+            Outcome::Ok(next)
+        });
+        next.unwrap().join().unwrap().unwrap()
+    });
+    assert_eq!(seen, Some(i64::from(is_mysql())), "rows of the transaction before");
+    assert_free(name.as_str());
+    assert_eq!(number(&mut connect(), &rows), Some(0), "rolled back when the connection came back");
 }

@@ -6,5 +6,6 @@ mod line;
 mod nested;
 mod queueing;
 mod stale;
+mod struck;
 mod timeouts;
 mod ways_out;

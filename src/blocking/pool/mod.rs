@@ -87,6 +87,8 @@ use crate::{
 /// * A connection that died in the pool is replaced only where the pool can tell: by its test at check-out, or by its
 ///   manager's `has_broken`, as Diesel's does. Where neither does, it comes again and again:
 ///   [`Broken`](NamedLockError::Broken).
+/// * On MySQL, a transaction that raw SQL began and left open is handed on with the lock, even if the pool's manager is
+///   [`CleanSessions`]; on MariaDB it is seen, and the lock is released instead.
 /// * A section over several locks ([`NamedLock::all_of`]) queues for each, but is not handed a lock and hands none on;
 ///   nor is one with a [bound](NamedLock::idle_limit).
 pub struct NamedLockPool<M: ManageConnection>(Arc<Shared<M>>);

@@ -4,6 +4,7 @@ pub mod child;
 pub mod database;
 pub mod logged;
 pub mod proxy;
+pub mod striking;
 mod trials;
 pub mod world;
 

@@ -21,6 +21,7 @@ const EXECUTE: u8 = 0x17;
 /// In place of the command, so that the server's own diagnostics are those of a statement that was struck.
 const STRUCK: &str = "SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = 1317, MESSAGE_TEXT = 'Query execution was interrupted'";
 
+/// A proxy in front of a server, over TCP, that strikes commands as `KILL QUERY` would.
 pub struct Striking {
     url: String,
     shared: Arc<Shared>,
@@ -35,7 +36,12 @@ struct Shared {
 }
 
 impl Striking {
-    /// A proxy in front of the server of this URL, over TCP. It strikes nothing yet.
+    /// A proxy in front of the server of this URL. It strikes nothing yet.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the URL has no host and port.
+    #[must_use]
     pub fn to(tcp_url: &str) -> Self {
         let mut url = Url::parse(tcp_url).expect("a URL");
         let server = (url.host_str().expect("a host").to_owned(), url.port().expect("a port"));
@@ -54,11 +60,13 @@ impl Striking {
         Self { url: url.into(), shared }
     }
 
+    /// The URL of the server by way of the proxy.
+    #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// From now on strikes the next `times` commands whose SQL contains `sql`.
+    /// Strikes the next `times` commands whose SQL contains `sql`; of an empty text, whatever is sent next.
     pub fn strike(&self, times: u32, sql: &str) {
         sql.clone_into(&mut lock(&self.shared.sql));
         self.shared.struck.store(0, Ordering::SeqCst);
@@ -66,6 +74,7 @@ impl Striking {
     }
 
     /// How many of them were struck.
+    #[must_use]
     pub fn struck(&self) -> u32 {
         self.shared.struck.load(Ordering::SeqCst)
     }
