@@ -285,20 +285,24 @@ fn idle_timeouts(facts: &Facts) -> Vec<Finding> {
 }
 
 fn statement_limits(facts: &Facts) -> Vec<Finding> {
-    let units = [("MAX_EXECUTION_TIME", Duration::from_millis(1)), ("MAX_STATEMENT_TIME", Duration::from_secs(1))];
-    let limited = units.iter().filter_map(|(variable, unit)| {
-        let limit = facts.limit(variable, *unit)?;
-        let variable = variable.to_lowercase();
-        Some(finding(
-            Topic::StatementTimeLimit,
-            Severity::Warning,
-            format!(
-                "A statement may run for {limit:?} (`{variable}`): who waits longer for a lock gets `Interrupted`."
-            ),
-            format!("Keep the locks' timeouts below that, or `SET SESSION {variable} = 0`."),
-        ))
+    let of = |severity, meaning: String, variable| {
+        let advice = format!("Keep the locks' timeouts below that, or `SET SESSION {variable} = 0`.");
+        finding(Topic::StatementTimeLimit, severity, meaning, advice)
+    };
+    let of_selects = facts.limit("MAX_EXECUTION_TIME", Duration::from_millis(1)).map(|limit| {
+        let meaning = format!(
+            "A `SELECT` may run for {limit:?} (`max_execution_time`): a section that waits longer for its lock asks again, at the \
+             end of the queue."
+        );
+        of(Severity::Info, meaning, "max_execution_time")
     });
-    limited.collect()
+    let of_all = facts.limit("MAX_STATEMENT_TIME", Duration::from_secs(1)).map(|limit| {
+        let meaning = format!(
+            "A statement may run for {limit:?} (`max_statement_time`): a section that waits longer for its lock gets `Interrupted`."
+        );
+        of(Severity::Warning, meaning, "max_statement_time")
+    });
+    of_selects.into_iter().chain(of_all).collect()
 }
 
 fn proxy(facts: &Facts) -> Vec<Finding> {

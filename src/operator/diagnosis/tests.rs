@@ -108,7 +108,7 @@ fn a_group_of_others_is_none_of_its_business() {
 
 #[test]
 fn the_worst_comes_first() {
-    let report = report(facts("5.6.51", &[("WAIT_TIMEOUT", "60"), ("MAX_EXECUTION_TIME", "1500")]));
+    let report = report(facts("5.6.51", &[("WAIT_TIMEOUT", "60"), ("MAX_STATEMENT_TIME", "1.5")]));
     let severities: Vec<Severity> = report.findings.iter().map(|finding| finding.severity).collect();
     assert_eq!(severities, [Severity::Danger, Severity::Warning, Severity::Warning, Severity::Info]);
     assert!(report.to_string().contains("1.5s"), "{report}");
