@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    healthy,
     history::{Event, History, Outcome, Report, Write},
     violation::{Kind, Violation},
 };
@@ -28,6 +29,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     violations.extend(missing_updates(history));
     violations.extend(history.reports.iter().filter_map(|report| misled(report, history)));
     violations.extend(dead_connections(history));
+    violations.extend(healthy::killed(history));
     violations
 }
 

@@ -6,8 +6,9 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::{
     checker::check,
-    history::{Event, History, Outcome, Report, SectionId, Write},
+    history::{Event, Gone, History, Killed, Outcome, Report, SectionId, Write},
     violation::Kind,
+    witness::Why,
 };
 
 const FIRST: u64 = 1;
@@ -39,6 +40,12 @@ pub fn trials() -> Vec<Trial> {
             &[Kind::Unprovoked],
         ),
         trial("a_lock_held_before", told(held), &[Kind::Leak]),
+        trial("a_healthy_session_killed", killed(Why::Else), &[Kind::HealthyKilled]),
+        trial("a_session_killed_by_the_tormentor_too", History { ended: [FIRST].into(), ..killed(Why::Else) }, &[]),
+        trial("a_session_killed_for_a_doubtful_grant", killed(Why::Granted), &[]),
+        trial("a_session_killed_for_a_broken_transaction_manager", killed(Why::TransactionManager), &[]),
+        trial("a_healthy_session_gone", gone(), &[Kind::HealthyKilled]),
+        trial("a_session_gone_that_the_tormentor_killed", History { ended: [FIRST].into(), ..gone() }, &[]),
     ]
 }
 
@@ -65,6 +72,16 @@ fn report(section: u64) -> Report {
 
 fn told(report: Report) -> History {
     History { reports: vec![report], ..History::default() }
+}
+
+/// By itself, after nothing but `KILL QUERY`.
+fn killed(why: Why) -> History {
+    let killed = vec![Killed { connection: FIRST, why, last: vec!["SELECT 1".to_owned()] }];
+    History { struck: [FIRST].into(), killed, ..gone() }
+}
+
+fn gone() -> History {
+    History { gone: vec![Gone { connection: FIRST, process: 0, life: 0 }], ..History::default() }
 }
 
 fn written(history: History) -> History {
