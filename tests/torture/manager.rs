@@ -48,7 +48,8 @@ impl ManageConnection for Manager {
     }
 
     fn is_valid(&self, conn: &mut MysqlConnection) -> Result<(), r2d2::Error> {
-        until_answered(|| conn.ping()).map_err(r2d2::Error::QueryError)
+        // Not Diesel's `ping`, which is a cached statement: struck, it would hang at its next use with libmariadb.
+        until_answered(|| sql_query("SELECT 1").execute(conn)).map(drop).map_err(r2d2::Error::QueryError)
     }
 
     fn has_broken(&self, conn: &mut MysqlConnection) -> bool {
