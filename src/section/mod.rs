@@ -22,6 +22,6 @@ mod tests;
 pub use self::outcome::Section;
 pub(crate) use self::{
     acquire::{Request, limit_idle_time},
-    ask::{describe_holder, describe_session, holds_lock, ping, who_holds},
+    ask::{describe_holder, describe_session, holds_lock, ping, roll_back_plainly, who_holds},
     hold::Hold,
 };

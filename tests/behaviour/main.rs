@@ -11,6 +11,9 @@ mod logging;
 mod lost;
 mod names;
 mod several;
+#[path = "../jobs/striking.rs"]
+mod striking;
+mod struck_transactions;
 mod transactions;
 mod troubles;
 mod waiting;
