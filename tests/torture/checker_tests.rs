@@ -8,7 +8,6 @@ use crate::{
     checker::check,
     history::{Event, Gone, History, Killed, Outcome, Report, SectionId, Write},
     violation::Kind,
-    witness::Why,
 };
 
 const FIRST: u64 = 1;
@@ -40,10 +39,9 @@ pub fn trials() -> Vec<Trial> {
             &[Kind::Unprovoked],
         ),
         trial("a_lock_held_before", told(held), &[Kind::Leak]),
-        trial("a_healthy_session_killed", killed(Why::Else), &[Kind::HealthyKilled]),
-        trial("a_session_killed_by_the_tormentor_too", History { ended: [FIRST].into(), ..killed(Why::Else) }, &[]),
-        trial("a_session_killed_for_a_doubtful_grant", killed(Why::Granted), &[]),
-        trial("a_session_killed_for_a_broken_transaction_manager", killed(Why::TransactionManager), &[]),
+        trial("a_healthy_session_killed", killed(false), &[Kind::HealthyKilled]),
+        trial("a_session_killed_by_the_tormentor_too", History { ended: [FIRST].into(), ..killed(false) }, &[]),
+        trial("a_session_killed_for_a_doubtful_grant", killed(true), &[]),
         trial("a_healthy_session_gone", gone(), &[Kind::HealthyKilled]),
         trial("a_session_gone_that_the_tormentor_killed", History { ended: [FIRST].into(), ..gone() }, &[]),
     ]
@@ -75,8 +73,8 @@ fn told(report: Report) -> History {
 }
 
 /// By itself, after nothing but `KILL QUERY`.
-fn killed(why: Why) -> History {
-    let killed = vec![Killed { connection: FIRST, why, last: vec!["SELECT 1".to_owned()] }];
+fn killed(at_grant: bool) -> History {
+    let killed = vec![Killed { connection: FIRST, at_grant, last: vec!["SELECT 1".to_owned()] }];
     History { struck: [FIRST].into(), killed, ..gone() }
 }
 

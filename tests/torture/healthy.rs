@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     history::{Gone, History, Killed, Report},
     violation::{Kind, Violation},
-    witness::Why,
 };
 
 /// So many of a session's sections are shown.
@@ -22,12 +21,10 @@ pub fn killed(history: &History) -> Vec<Violation> {
     let struck =
         |connection: &u64| if history.struck.contains(connection) { "nothing but `KILL QUERY`" } else { "nothing" };
     let killed: HashSet<u64> = history.killed.iter().map(|killed| killed.connection).collect();
-    let from_within =
-        healthy(history).filter(|killed| killed.why == Why::Else).map(|Killed { connection, last, .. }| {
-            let what =
-                format!("connection {connection} was killed from within, and {} had struck it", struck(connection));
-            last.iter().fold(of(*connection, what), Violation::with)
-        });
+    let from_within = healthy(history).filter(|killed| !killed.at_grant).map(|Killed { connection, last, .. }| {
+        let what = format!("connection {connection} was killed from within, and {} had struck it", struck(connection));
+        last.iter().fold(of(*connection, what), Violation::with)
+    });
     let is_closed = |gone: &&Gone| !history.ended.contains(&gone.connection) && !killed.contains(&gone.connection);
     let closed = history.gone.iter().filter(is_closed).map(|Gone { connection, process, life }| {
         let struck = struck(connection);
@@ -39,9 +36,9 @@ pub fn killed(history: &History) -> Vec<Violation> {
     from_within.chain(closed).collect()
 }
 
-/// How many were killed for this reason, and struck by nothing but `KILL QUERY`.
-pub fn excused(history: &History, why: Why) -> usize {
-    healthy(history).filter(|killed| killed.why == why).count()
+/// How many of them were struck at the moment of a grant: the one exception.
+pub fn killed_at_grant(history: &History) -> usize {
+    healthy(history).filter(|killed| killed.at_grant).count()
 }
 
 fn healthy(history: &History) -> impl Iterator<Item = &Killed> {

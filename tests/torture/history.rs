@@ -4,7 +4,7 @@ use std::{collections::HashSet, fmt, time::Duration};
 
 use clap::ValueEnum;
 
-use crate::{violation::Violation, witness::Why};
+use crate::violation::Violation;
 
 /// Which section: unique within a run, small enough for a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,7 +109,8 @@ pub struct Counter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Killed {
     pub connection: u64,
-    pub why: Why,
+    /// Its acquire was struck at the moment of the grant. Then nobody can tell whether an outer section holds the lock.
+    pub at_grant: bool,
     /// The last statements before.
     pub last: Vec<String>,
 }

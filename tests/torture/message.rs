@@ -14,7 +14,6 @@ use clap::ValueEnum;
 use crate::{
     history::{Killed, Outcome, Report, SectionId},
     violation::{Kind, Violation},
-    witness::Why,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,9 +69,9 @@ impl fmt::Display for Message {
                 )
             }
             Self::Opened(connection) => write!(f, "opened {connection}"),
-            Self::Killed(Killed { connection, why, last }) => {
+            Self::Killed(Killed { connection, at_grant, last }) => {
                 let last: Vec<String> = last.iter().map(|text| text.replace(['\n', '\t'], " ")).collect();
-                write!(f, "killed {connection} {} {}", word(why), last.join("\t"))
+                write!(f, "killed {connection} {at_grant} {}", last.join("\t"))
             }
             Self::HandedOff => write!(f, "handed-off"),
             Self::Idle => write!(f, "idle"),
@@ -85,9 +84,9 @@ impl fmt::Display for Message {
 
 fn read_killed(rest: &str) -> Option<Killed> {
     let (connection, rest) = rest.split_once(' ')?;
-    let (why, last) = rest.split_once(' ')?;
+    let (at_grant, last) = rest.split_once(' ')?;
     let last = last.split('\t').map(str::to_owned).collect();
-    Some(Killed { connection: connection.parse().ok()?, why: Why::from_str(why, false).ok()?, last })
+    Some(Killed { connection: connection.parse().ok()?, at_grant: at_grant.parse().ok()?, last })
 }
 
 fn read_report(mut words: SplitAsciiWhitespace<'_>) -> Option<Report> {

@@ -14,7 +14,6 @@ use crate::{
     run::Settings,
     schedule::Fault,
     violation::{Kind, Violation},
-    witness::Why,
 };
 
 /// As much evidence as somebody reads.
@@ -53,11 +52,11 @@ impl Summary {
         println!("events      {}, and {} updates", self.history.events.len(), self.history.writes.len());
         println!("faults      {}", self.faults.values().sum::<usize>());
         list(&faults);
-        let [at_grant, by_diesel] =
-            [Why::Granted, Why::TransactionManager].map(|why| healthy::excused(&self.history, why));
         println!("killed      {} healthy sessions", self.violations.iter().filter(is_healthy_killed).count());
-        println!("{at_grant:>18}  whose acquire was struck at the moment of the grant");
-        println!("{by_diesel:>18}  in which Diesel could not roll back a transaction");
+        println!(
+            "{:>18}  whose acquire was struck at the moment of the grant",
+            healthy::killed_at_grant(&self.history)
+        );
         println!("violations  {}", self.violations.len());
         list(&tally(self.violations.iter().map(|violation| format!("{:?}", violation.kind))));
         println!("duration    {:.1} s", self.time.as_secs_f64());

@@ -1,8 +1,7 @@
-//! Sees what is sent on a connection, and so whether its session is killed from within, and why.
+//! Sees what is sent on a connection, and so whether its session is killed from within, and after what.
 
 use std::collections::VecDeque;
 
-use clap::ValueEnum;
 use diesel::{
     Connection, MysqlConnection,
     connection::{Instrumentation, InstrumentationEvent},
@@ -13,17 +12,6 @@ use diesel::{
 };
 
 use crate::{history::Killed, manager::until_answered, message::Message, tables::NAMES};
-
-/// Why a session was killed, as far as its last statements show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
-pub enum Why {
-    /// An acquire had no clear answer, and the lock is held. Nobody can tell whether an outer section acquired it.
-    Granted,
-    /// Diesel's `ROLLBACK` at the end of `Connection::transaction` failed: its transaction manager is in error.
-    TransactionManager,
-    /// Neither.
-    Else,
-}
 
 /// As many attempts as this crate makes at a question. After so many, it was not answered.
 const ATTEMPTS: usize = 20;
@@ -50,14 +38,12 @@ enum What {
     WhoHolds,
     WhoAmI,
     Diagnostics,
-    RollBack,
     Else,
 }
 
 impl What {
     fn of(text: &str) -> Self {
         match text {
-            _ if text.starts_with("ROLLBACK") && !text.starts_with("ROLLBACK TO") => Self::RollBack,
             _ if text.contains("GET_LOCK(") && text.contains("RELEASE_LOCK(") => Self::WhoAmI,
             _ if text.contains("GET_LOCK(") => Self::GetLock,
             _ if text.contains("RELEASE_LOCK(") => Self::Else,
@@ -88,19 +74,15 @@ impl Witness {
         self.sent.back_mut().into_iter().for_each(|sent| sent.text += &format!(" FAILED: {error}"));
     }
 
-    /// The statements tell which questions were answered: one that was not is asked again, up to the bound.
-    fn why(&self) -> Why {
-        let sent: Vec<What> = self.sent.iter().map(|sent| sent.what).collect();
-        let asked = sent.iter().rev().take_while(|what| what.is_question()).count();
-        let last = sent.last().copied();
-        let in_a_row = sent.iter().rev().take_while(|what| Some(**what) == last).count();
-        let Some(before) = sent.len().checked_sub(asked + 1) else { return Why::Else };
-        match sent[before] {
-            _ if asked == 0 || in_a_row >= ATTEMPTS => Why::Else,
-            What::GetLock if self.holds(&self.sent[before].text) => Why::Granted,
-            What::RollBack => Why::TransactionManager,
-            _ => Why::Else,
-        }
+    /// Whether an acquire had no clear answer, and the lock is held: nobody can tell whether an outer section acquired it.
+    ///
+    /// The statements show that the question was answered: one that was not is asked again, up to the bound.
+    fn was_in_doubt(&self) -> bool {
+        let mut sent = self.sent.iter().rev().skip_while(|sent| sent.what.is_question());
+        let Some(Sent { what: What::GetLock, text }) = sent.next() else { return false };
+        let last = self.sent.back().map(|sent| sent.what);
+        let in_a_row = self.sent.iter().rev().take_while(|sent| Some(sent.what) == last).count();
+        last.is_some_and(What::is_question) && in_a_row < ATTEMPTS && self.holds(text)
     }
 
     /// Whether another session sees that this one holds a lock that it has asked for.
@@ -130,7 +112,7 @@ impl Witness {
         self.killed = true;
         let skipped = self.sent.len().saturating_sub(TOLD);
         let last = self.sent.iter().skip(skipped).map(|sent| sent.text.clone()).collect();
-        Message::Killed(Killed { connection: self.connection, why: self.why(), last }).send();
+        Message::Killed(Killed { connection: self.connection, at_grant: self.was_in_doubt(), last }).send();
     }
 }
 
