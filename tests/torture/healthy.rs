@@ -41,6 +41,11 @@ pub fn killed_at_grant(history: &History) -> usize {
     healthy(history).filter(|killed| killed.at_grant).count()
 }
 
+/// Then an outer section may have lost its lock.
+pub fn was_killed_at_grant(history: &History, connection: u64) -> bool {
+    history.killed.iter().any(|killed| killed.connection == connection && killed.at_grant)
+}
+
 fn healthy(history: &History) -> impl Iterator<Item = &Killed> {
     history.killed.iter().filter(|killed| !history.ended.contains(&killed.connection))
 }
