@@ -1,7 +1,10 @@
 //! Running a [`NamedLock`] on a connection.
 
 use crate::{
-    blocking::section, driver::status::NamedLockConnection, error::NamedLockError, lock::NamedLock,
+    blocking::{section, transaction::transaction},
+    driver::status::NamedLockConnection,
+    error::NamedLockError,
+    lock::NamedLock,
     section::outcome::Section,
 };
 
@@ -91,7 +94,7 @@ impl NamedLock {
         E: From<NamedLockError> + From<diesel::result::Error>,
         F: FnOnce(&mut C) -> Result<T, E>,
     {
-        self.run(conn, |conn| conn.transaction(work))
+        self.run(conn, |conn| transaction(conn, work))
     }
 
     /// Like [`run`](Self::run), for work that returns anything: its value comes back even when the lock was lost.

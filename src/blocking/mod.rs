@@ -6,3 +6,4 @@ pub(crate) mod keep_alive;
 mod lock;
 pub mod pool;
 mod section;
+mod transaction;

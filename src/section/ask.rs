@@ -24,7 +24,7 @@ use crate::{
 /// # Errors
 ///
 /// The last one.
-pub(super) async fn roll_back_plainly<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
+pub(crate) async fn roll_back_plainly<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
     let mut outcome = D::batch(conn, ROLLBACK).await;
     for pause in pauses() {
         if outcome.is_ok() {

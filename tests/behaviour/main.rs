@@ -13,6 +13,7 @@ mod names;
 mod session_settings;
 mod several;
 mod struck;
+mod struck_transactions;
 mod transactions;
 mod troubles;
 mod waiting;

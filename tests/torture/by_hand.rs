@@ -8,7 +8,7 @@ use std::{
 
 use diesel::{
     Connection,
-    connection::{AnsiTransactionManager, TransactionManager},
+    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
     prelude::*,
     result::QueryResult,
     sql_query,
@@ -19,6 +19,9 @@ use crate::{
     history::Outcome,
     locking::{Conn, Locking, Order, Verdict, Work, WorkError, of_work},
 };
+
+/// On MariaDB 10.5, `KILL QUERY` strikes no statement that does not wait: so one that is to be struck waits.
+const PAUSE: &str = ", SLEEP(0.0005)";
 
 #[derive(QueryableByName)]
 struct Answer {
@@ -83,8 +86,7 @@ fn acquire(locking: Locking, conn: &mut Conn, names: &[&str], timeout: Option<Du
 fn get_lock(locking: Locking, conn: &mut Conn, name: &str, timeout: Duration) -> QueryResult<Option<i64>> {
     let millis = timeout.as_micros().div_ceil(1_000);
     let (seconds, longer) = (millis as f64 / 1_000.0, if millis == 0 { 0 } else { millis / 1_000 + 1 });
-    // On MariaDB 10.5, `KILL QUERY` strikes no statement that does not wait: so this one waits, with the lock.
-    let pause = if locking == Locking::ErrorsTakenForNotHeld { ", SLEEP(0.0005)" } else { "" };
+    let pause = if locking == Locking::ErrorsTakenForNotHeld { PAUSE } else { "" };
     // No time limit is what a limit of 0 means.
     let query = format!(
         "SELECT /*+ MAX_EXECUTION_TIME({millis}) */ GET_LOCK(?, /*M! {seconds} + 0 * */ {longer}) AS answer{pause}"
@@ -96,8 +98,12 @@ fn get_lock(locking: Locking, conn: &mut Conn, name: &str, timeout: Duration) ->
 fn release(locking: Locking, conn: &mut Conn, names: &[&str]) -> bool {
     let mut held = true;
     for name in names.iter().rev() {
-        let query = sql_query("SELECT RELEASE_LOCK(?) AS answer").bind::<Text, _>(name);
+        let pause = if locking == Locking::KilledWhenStruck { PAUSE } else { "" };
+        let query = sql_query(format!("SELECT RELEASE_LOCK(?) AS answer{pause}")).bind::<Text, _>(name);
         let answer = query.get_result::<Answer>(conn).map(|row| row.answer);
+        if answer.is_err() && locking == Locking::KilledWhenStruck {
+            let _ = conn.batch_execute("KILL CONNECTION_ID()");
+        }
         held &= locking == Locking::AnswersIgnored || !matches!(answer, Ok(Some(0) | None));
     }
     held

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    healthy,
     history::{Event, History, Outcome, Report, Write},
     violation::{Kind, Violation},
 };
@@ -28,6 +29,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     violations.extend(missing_updates(history));
     violations.extend(history.reports.iter().filter_map(|report| misled(report, history)));
     violations.extend(dead_connections(history));
+    violations.extend(healthy::killed(history));
     violations
 }
 
@@ -120,6 +122,7 @@ fn missing_updates(history: &History) -> Vec<Violation> {
 fn misled(report: &Report, history: &History) -> Option<Violation> {
     let Report { connection, timeout, waited, outcome, within, .. } = *report;
     let unharmed = connection.is_some_and(|id| !history.struck.contains(&id));
+    let alive = connection.is_some_and(|id| !history.ended.contains(&id) && !healthy::was_killed_at_grant(history, id));
     let (kind, what) = match outcome {
         _ if waited > timeout.map_or(FOREVER, |timeout| timeout + BOUND) => (Kind::NeverWoken, "it waited too long"),
         Outcome::Timeout if timeout.is_none_or(|timeout| waited < timeout) => (Kind::TooEarly, "it gave up early"),
@@ -127,6 +130,9 @@ fn misled(report: &Report, history: &History) -> Option<Violation> {
         Outcome::Swapped | Outcome::Refused => (Kind::Impossible, "nothing here can lead to this"),
         Outcome::WorkBroke | Outcome::Lost | Outcome::Interrupted | Outcome::Broken if unharmed => {
             (Kind::Unprovoked, "nobody has harmed its session")
+        }
+        Outcome::Lost | Outcome::Broken if alive => {
+            (Kind::Unprovoked, "nothing but `KILL QUERY` has struck its session")
         }
         _ => return None,
     };

@@ -6,7 +6,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::{
     checker::check,
-    history::{Event, History, Outcome, Report, SectionId, Write},
+    history::{Event, Gone, History, Killed, Outcome, Report, SectionId, Write},
     violation::Kind,
 };
 
@@ -32,13 +32,24 @@ pub fn trials() -> Vec<Trial> {
         trial("a_timeout_before_its_time", told(timeout), &[Kind::TooEarly]),
         trial("a_waiter_that_was_not_woken", written(told(patient)), &[Kind::NeverWoken]),
         trial("a_lock_lost_for_no_reason", told(lost.clone()), &[Kind::Unprovoked]),
-        trial("a_lock_lost_by_a_killed_session", History { struck: [FIRST].into(), ..told(lost) }, &[]),
+        trial("a_lock_lost_by_a_killed_session", ended(told(lost.clone())), &[]),
+        trial(
+            "a_lock_lost_by_kill_query",
+            History { struck: [FIRST].into(), ..told(lost.clone()) },
+            &[Kind::Unprovoked],
+        ),
+        trial("a_lock_lost_by_a_doubtful_grant", History { reports: vec![lost], ..killed(true) }, &[]),
         trial(
             "more_interrupted_than_killed",
             History { struck: [FIRST].into(), ..told(interrupted) },
             &[Kind::Unprovoked],
         ),
         trial("a_lock_held_before", told(held), &[Kind::Leak]),
+        trial("a_healthy_session_killed", killed(false), &[Kind::HealthyKilled]),
+        trial("a_session_killed_by_the_tormentor_too", ended(killed(false)), &[]),
+        trial("a_session_killed_for_a_doubtful_grant", killed(true), &[]),
+        trial("a_healthy_session_gone", gone(), &[Kind::HealthyKilled]),
+        trial("a_session_gone_that_the_tormentor_killed", ended(gone()), &[]),
     ]
 }
 
@@ -65,6 +76,21 @@ fn report(section: u64) -> Report {
 
 fn told(report: Report) -> History {
     History { reports: vec![report], ..History::default() }
+}
+
+/// By itself, after nothing but `KILL QUERY`.
+fn killed(at_grant: bool) -> History {
+    let killed = vec![Killed { connection: FIRST, at_grant, last: vec!["SELECT 1".to_owned()] }];
+    History { struck: [FIRST].into(), killed, ..gone() }
+}
+
+/// The tormentor has killed its session.
+fn ended(history: History) -> History {
+    History { struck: [FIRST].into(), ended: [FIRST].into(), ..history }
+}
+
+fn gone() -> History {
+    History { gone: vec![Gone { connection: FIRST, process: 0, life: 0 }], ..History::default() }
 }
 
 fn written(history: History) -> History {

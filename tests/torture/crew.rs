@@ -1,6 +1,7 @@
 //! The worker processes, as the parent has them.
 
 use std::{
+    collections::{HashMap, HashSet},
     env,
     io::{self, BufRead, BufReader, Write},
     process::{Child, ChildStdin, Command, Stdio},
@@ -13,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     WORKER, control,
-    history::Report,
+    history::{Gone, Killed, Report},
     message::{Message, word},
     violation::{Kind, Violation},
     worker::Orders,
@@ -31,6 +32,10 @@ pub struct Crew {
     pub ran: usize,
     pub hand_offs: usize,
     pub violations: Vec<Violation>,
+    /// Which process, in which life, has opened which session.
+    sessions: HashMap<u64, (u8, u16)>,
+    pub killed: Vec<Killed>,
+    pub gone: Vec<Gone>,
     /// The last life of each process that said that it is idle.
     idle: Vec<Option<u16>>,
 }
@@ -47,7 +52,19 @@ impl Crew {
         let (outbox, inbox) = channel();
         let workers = orders.into_iter().map(|orders| Worker::start(orders, &outbox)).collect::<Result<Vec<_>, _>>()?;
         let idle = vec![None; workers.len()];
-        Ok(Self { workers, inbox, outbox, reports: Vec::new(), ran: 0, hand_offs: 0, violations: Vec::new(), idle })
+        Ok(Self {
+            workers,
+            inbox,
+            outbox,
+            reports: Vec::new(),
+            ran: 0,
+            hand_offs: 0,
+            violations: Vec::new(),
+            sessions: HashMap::new(),
+            killed: Vec::new(),
+            gone: Vec::new(),
+            idle,
+        })
     }
 
     /// Takes in what the workers have told, and looks whether they are alive.
@@ -70,6 +87,8 @@ impl Crew {
                 self.ran += usize::from(report.outcome.ran());
                 self.reports.push(report);
             }
+            Message::Opened(connection) => drop(self.sessions.insert(connection, (process, life))),
+            Message::Killed(killed) => self.killed.push(killed),
             Message::HandedOff => self.hand_offs += 1,
             Message::Idle => self.idle[usize::from(process)] = Some(life),
             Message::Violation(violation) => self.violations.push(violation),
@@ -111,7 +130,10 @@ impl Crew {
         let worker = &mut self.workers[victim];
         worker.kill();
         let orders = Orders { life: worker.orders.life + 1, ..worker.orders.clone() };
+        let Orders { process, life, .. } = worker.orders;
         *worker = Worker::start(orders, &self.outbox)?;
+        self.listen();
+        self.sessions.retain(|_, of| *of != (process, life));
         Ok(())
     }
 
@@ -122,8 +144,16 @@ impl Crew {
         thread::sleep(time);
     }
 
+    /// Takes note of the sessions that are no more, by those that are there.
+    pub fn miss(&mut self, present: &[u64]) {
+        let present: HashSet<u64> = present.iter().copied().collect();
+        let gone = self.sessions.iter().filter(|(connection, _)| !present.contains(connection));
+        self.gone.extend(gone.map(|(&connection, &(process, life))| Gone { connection, process, life }));
+        self.sessions.retain(|connection, _| present.contains(connection));
+    }
+
     /// Lets every worker finish the sections it is at.
-    pub fn end(mut self) -> (Vec<Report>, Vec<Violation>) {
+    pub fn end(&mut self) {
         self.workers.iter_mut().for_each(|worker| worker.input = None);
         // If something was found, that is what matters.
         let deadline = Instant::now() + if self.violations.is_empty() { PATIENCE } else { PATIENCE / 20 };
@@ -142,7 +172,6 @@ impl Crew {
         while let Ok(message) = self.inbox.try_recv() {
             self.take(message);
         }
-        (std::mem::take(&mut self.reports), std::mem::take(&mut self.violations))
     }
 
     fn found(&mut self, kind: Kind, what: String) {

@@ -105,6 +105,24 @@ pub struct Counter {
     pub value: i64,
 }
 
+/// A session that was killed from within.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Killed {
+    pub connection: u64,
+    /// Its acquire was struck at the moment of the grant. Then nobody can tell whether an outer section holds the lock.
+    pub at_grant: bool,
+    /// The last statements before.
+    pub last: Vec<String>,
+}
+
+/// A session that is no more, although its process lives on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone {
+    pub connection: u64,
+    pub process: u8,
+    pub life: u16,
+}
+
 /// All that the checker gets to see.
 #[derive(Debug, Default)]
 pub struct History {
@@ -114,8 +132,12 @@ pub struct History {
     pub reports: Vec<Report>,
     /// The sessions that the tormentor has aimed at.
     pub struck: HashSet<u64>,
+    /// Those of them that it has killed.
+    pub ended: HashSet<u64>,
     /// How many `KILL` it has sent.
     pub kills: usize,
+    pub killed: Vec<Killed>,
+    pub gone: Vec<Gone>,
     /// What was found while it ran.
     pub found: Vec<Violation>,
 }

@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use diesel::{
-    MysqlConnection,
-    r2d2::{ConnectionManager, PooledConnection},
-};
+use diesel::r2d2::PooledConnection;
 use diesel_named_lock::{NamedLock, NamedLockError, pool::NamedLockPool};
 
-use crate::{by_hand, history::Outcome};
+use crate::{by_hand, history::Outcome, manager::Manager};
 
-pub type Manager = ConnectionManager<MysqlConnection>;
 pub type Conn = PooledConnection<Manager>;
 pub type Locks = NamedLockPool<Manager>;
 
@@ -34,6 +30,8 @@ pub enum Locking {
     ReleasedBeforeCommit,
     /// After an error, of the acquire or of the release, nothing is released.
     ErrorsTakenForNotHeld,
+    /// A release that is struck once is not asked for again: the session is killed.
+    KilledWhenStruck,
     /// What the server answers to `GET_LOCK` is not looked at.
     AnswersIgnored,
 }

@@ -29,10 +29,12 @@ mod checker;
 mod checker_tests;
 mod control;
 mod crew;
+mod healthy;
 mod history;
 mod leaks;
 mod locking;
 mod look;
+mod manager;
 mod message;
 mod performer;
 mod report;
@@ -41,6 +43,7 @@ mod schedule;
 mod tables;
 mod tormentor;
 mod violation;
+mod witness;
 mod worker;
 mod workload;
 
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         wrong("checker_finds_a_skipped_release", Locking::ReleaseSkipped, Kind::Leak),
         wrong("checker_finds_a_release_before_the_commit", Locking::ReleasedBeforeCommit, Kind::LostUpdate),
         wrong("checker_finds_errors_taken_for_not_held", Locking::ErrorsTakenForNotHeld, Kind::Leak),
+        wrong("checker_finds_a_session_killed_after_one_strike", Locking::KilledWhenStruck, Kind::HealthyKilled),
         wrong("checker_finds_ignored_answers", Locking::AnswersIgnored, Kind::Overlap),
     ];
     trials.extend(checker_tests::trials());
@@ -118,7 +122,7 @@ fn finds(locking: Locking, kind: Kind, seed: u64) -> Result<(), Failed> {
     const ATTEMPTS: u64 = 5;
 
     let (means, sections) = match locking {
-        Locking::ErrorsTakenForNotHeld => (Means::Queries, 5_000),
+        Locking::ErrorsTakenForNotHeld | Locking::KilledWhenStruck => (Means::Queries, 5_000),
         _ => (Means::None, 1_000),
     };
     for seed in (0..ATTEMPTS).map(|attempt| seed.wrapping_add(attempt)) {

@@ -12,13 +12,17 @@ use std::{
 use clap::ValueEnum;
 
 use crate::{
-    history::{Outcome, Report, SectionId},
+    history::{Killed, Outcome, Report, SectionId},
     violation::{Kind, Violation},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     Section(Report),
+    /// A session has begun.
+    Opened(u64),
+    /// A session is about to be killed from within.
+    Killed(Killed),
     /// A thread has got its lock from another one of its process.
     HandedOff,
     /// All threads have stopped, and every connection is in the pool.
@@ -37,6 +41,8 @@ impl Message {
         let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
         match what {
             "section" => read_report(rest.split_ascii_whitespace()).map(Self::Section),
+            "opened" => rest.parse().ok().map(Self::Opened),
+            "killed" => read_killed(rest).map(Self::Killed),
             "handed-off" => Some(Self::HandedOff),
             "idle" => Some(Self::Idle),
             "violation" => {
@@ -62,6 +68,11 @@ impl fmt::Display for Message {
                     word(outcome)
                 )
             }
+            Self::Opened(connection) => write!(f, "opened {connection}"),
+            Self::Killed(Killed { connection, at_grant, last }) => {
+                let last: Vec<String> = last.iter().map(|text| text.replace(['\n', '\t'], " ")).collect();
+                write!(f, "killed {connection} {at_grant} {}", last.join("\t"))
+            }
             Self::HandedOff => write!(f, "handed-off"),
             Self::Idle => write!(f, "idle"),
             Self::Violation(Violation { kind, what, .. }) => {
@@ -69,6 +80,13 @@ impl fmt::Display for Message {
             }
         }
     }
+}
+
+fn read_killed(rest: &str) -> Option<Killed> {
+    let (connection, rest) = rest.split_once(' ')?;
+    let (at_grant, last) = rest.split_once(' ')?;
+    let last = last.split('\t').map(str::to_owned).collect();
+    Some(Killed { connection: connection.parse().ok()?, at_grant: at_grant.parse().ok()?, last })
 }
 
 fn read_report(mut words: SplitAsciiWhitespace<'_>) -> Option<Report> {

@@ -9,6 +9,7 @@ use std::{
 use test_server::Server;
 
 use crate::{
+    healthy,
     history::{History, Report},
     run::Settings,
     schedule::Fault,
@@ -39,6 +40,7 @@ impl Summary {
         let longest = || reports.iter().map(waited).max().unwrap_or_default().as_secs_f64();
         let over = |report: &Report| report.timeout.map(|timeout| report.waited.saturating_sub(timeout));
         let beyond = || reports.iter().filter_map(over).max().unwrap_or_default().as_secs_f64();
+        let is_healthy_killed = |violation: &&Violation| violation.kind == Kind::HealthyKilled;
         println!("server      {} {}", server.product(), server.version());
         println!("seed        {seed}");
         println!("workers     {processes} processes, {threads} threads and {connections} connections in each");
@@ -50,6 +52,11 @@ impl Summary {
         println!("events      {}, and {} updates", self.history.events.len(), self.history.writes.len());
         println!("faults      {}", self.faults.values().sum::<usize>());
         list(&faults);
+        println!("killed      {} healthy sessions", self.violations.iter().filter(is_healthy_killed).count());
+        println!(
+            "{:>18}  whose acquire was struck at the moment of the grant",
+            healthy::killed_at_grant(&self.history)
+        );
         println!("violations  {}", self.violations.len());
         list(&tally(self.violations.iter().map(|violation| format!("{:?}", violation.kind))));
         println!("duration    {:.1} s", self.time.as_secs_f64());

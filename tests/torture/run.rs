@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    thread,
+    mem, thread,
     time::{Duration, Instant},
 };
 
@@ -12,10 +12,11 @@ use test_server::Server;
 use crate::{
     checker,
     crew::Crew,
+    history::History,
     leaks,
     locking::Locking,
     report::Summary,
-    schedule::{Means, Schedule},
+    schedule::{Aim, Means, Schedule},
     tables,
     tormentor::Tormentor,
     violation::{Kind, Violation},
@@ -62,11 +63,18 @@ pub fn run(server: &Server, settings: &Settings) -> Result<Summary, Box<dyn Erro
         checkpoint(settings, &mut tormentor, &mut crew)?;
     }
     let hand_offs = crew.hand_offs;
-    let (reports, found) = crew.end();
+    crew.end();
 
-    let mut history = tables::load(&mut tormentor.conn)?;
-    (history.reports, history.found) = (reports, found);
-    (history.struck, history.kills) = (tormentor.struck, tormentor.kills);
+    let history = History {
+        reports: mem::take(&mut crew.reports),
+        found: mem::take(&mut crew.violations),
+        killed: mem::take(&mut crew.killed),
+        gone: mem::take(&mut crew.gone),
+        struck: tormentor.struck,
+        ended: tormentor.ended,
+        kills: tormentor.kills,
+        ..tables::load(&mut tormentor.conn)?
+    };
     let violations = checker::check(&history);
     Ok(Summary {
         settings: settings.clone(),
@@ -129,11 +137,14 @@ fn torment(settings: &Settings, tormentor: &mut Tormentor, crew: &mut Crew) -> R
     Ok(())
 }
 
-/// Whether every worker paused, and no lock was held then.
+/// Whether every worker paused, and no lock was held then. All connections are in their pools.
 fn checkpoint(settings: &Settings, tormentor: &mut Tormentor, crew: &mut Crew) -> Result<bool, Box<dyn Error>> {
     if !crew.pause() {
         return Ok(false);
     }
+    // Known before the look, so that one which has only just begun is not missed.
+    crew.listen();
+    crew.miss(&tormentor.sessions(Aim::Any, 0)?);
     let leaks = leaks::look(&mut tormentor.conn, settings.leak)?;
     let none = leaks.is_empty();
     crew.violations.extend(leaks);

@@ -8,6 +8,8 @@ use fastrand::Rng;
 pub enum Fault {
     KillConnection(Aim),
     KillQuery(Aim),
+    /// Some `KILL QUERY` with pauses, so that each hits another statement of the same session.
+    Burst(Aim),
     /// `KILL QUERY` so often in a row, to hit a moment that is short.
     Rain(Aim),
     /// `KILL QUERY` of the waiters at the very moment when one of them is granted the lock: it may hold it all the same.
@@ -35,6 +37,10 @@ pub struct Planned {
     pub victim: usize,
     /// For how long, where that is to be said.
     pub time: Duration,
+    /// How many strikes make a burst.
+    pub strikes: usize,
+    /// At most, between two of them.
+    pub gap: Duration,
 }
 
 /// What a tormentor may do.
@@ -67,16 +73,19 @@ impl Schedule {
                 0 => self.rng.u64(300..1_200),
                 _ => self.rng.u64(5..150),
             }),
+            strikes: self.rng.usize(2..=9),
+            gap: Duration::from_micros(self.rng.u64(..400)),
         }
     }
 
     fn fault(&mut self) -> Fault {
-        let places = if self.means == Means::All { 0..100 } else { 20..60 };
+        let places = if self.means == Means::All { 0..100 } else { 10..60 };
         let place = self.rng.u32(places);
         let aim = [Aim::Any, Aim::Busy, Aim::Waiter, Aim::Holder][self.rng.usize(..4)];
         match place {
-            0..20 => Fault::KillQuery(aim),
-            20..40 => Fault::Rain(aim),
+            0..10 => Fault::KillQuery(aim),
+            10..25 => Fault::Burst(aim),
+            25..40 => Fault::Rain(aim),
             40..60 => Fault::Grant,
             60..94 => Fault::KillConnection(aim),
             94..96 => Fault::KillWorker,
@@ -91,6 +100,7 @@ impl fmt::Display for Fault {
         match self {
             Self::KillConnection(aim) => write!(f, "KILL CONNECTION of {aim}"),
             Self::KillQuery(aim) => write!(f, "KILL QUERY of {aim}"),
+            Self::Burst(aim) => write!(f, "burst of KILL QUERY on {aim}"),
             Self::Rain(aim) => write!(f, "rain of KILL QUERY on {aim}"),
             Self::Grant => write!(f, "KILL QUERY at the moment of a grant"),
             Self::KillWorker => write!(f, "kill -9 of a worker"),

@@ -34,6 +34,8 @@ pub struct Tormentor {
     /// How many of each fault were done.
     pub done: BTreeMap<Fault, usize>,
     pub struck: HashSet<u64>,
+    /// Those of them that were killed.
+    pub ended: HashSet<u64>,
     /// How many `KILL` were sent.
     pub kills: usize,
 }
@@ -46,7 +48,7 @@ struct Session {
 
 impl Tormentor {
     pub fn new(conn: MysqlConnection, server: u32) -> Self {
-        Self { conn, server, done: BTreeMap::new(), struck: HashSet::new(), kills: 0 }
+        Self { conn, server, done: BTreeMap::new(), struck: HashSet::new(), ended: HashSet::new(), kills: 0 }
     }
 
     pub fn done(&self) -> usize {
@@ -54,11 +56,12 @@ impl Tormentor {
     }
 
     pub fn strike(&mut self, planned: Planned, crew: &mut Crew) -> io::Result<()> {
-        let Planned { fault, victim, time, .. } = planned;
+        let Planned { fault, victim, time, strikes, gap, .. } = planned;
         let done = match fault {
-            Fault::KillConnection(aim) => self.kill("CONNECTION", aim, victim, 1),
-            Fault::KillQuery(aim) => self.kill("QUERY", aim, victim, 1),
-            Fault::Rain(aim) => self.kill("QUERY", aim, victim, DROPS),
+            Fault::KillConnection(aim) => self.kill_connection(aim, victim),
+            Fault::KillQuery(aim) => self.kill_query(aim, victim, 1),
+            Fault::Burst(aim) => self.burst(aim, victim, strikes, gap),
+            Fault::Rain(aim) => self.kill_query(aim, victim, DROPS),
             Fault::Grant => self.kill_at_grant(victim),
             Fault::KillWorker => crew.replace(victim).map(|()| true)?,
             Fault::StopWorker => {
@@ -77,21 +80,40 @@ impl Tormentor {
         Ok(())
     }
 
-    /// Whether it struck.
-    fn kill(&mut self, what: &str, aim: Aim, victim: usize, times: usize) -> bool {
+    /// Whether it struck. Noted before the fact: what it does is told at once.
+    fn kill_connection(&mut self, aim: Aim, victim: usize) -> bool {
+        let Some(id) = self.choose(aim, victim) else { return false };
+        self.ended.insert(id);
+        self.kill(&format!("KILL CONNECTION {id}"), &[id], 1)
+    }
+
+    fn kill_query(&mut self, aim: Aim, victim: usize, times: usize) -> bool {
+        let Some(id) = self.choose(aim, victim) else { return false };
+        // The session may just have ended by itself. At the first error, the server leaves the rest of them out.
+        self.kill(&format!("KILL QUERY {id};").repeat(times), &[id], times)
+    }
+
+    /// With pauses, in which the victim gets to its next statement.
+    fn burst(&mut self, aim: Aim, victim: usize, strikes: usize, gap: Duration) -> bool {
+        let Some(id) = self.choose(aim, victim) else { return false };
+        (0..strikes).all(|_| {
+            thread::sleep(gap);
+            self.kill(&format!("KILL QUERY {id}"), &[id], 1)
+        })
+    }
+
+    fn choose(&mut self, aim: Aim, victim: usize) -> Option<u64> {
         let mut sessions = self.sessions(aim, victim).unwrap_or_default();
         if sessions.is_empty() {
             sessions = self.sessions(Aim::Any, victim).unwrap_or_default();
         }
-        if sessions.is_empty() {
-            return false;
-        }
-        let id = sessions[victim % sessions.len()];
-        // Before the fact: what it does is told at once.
-        self.struck.insert(id);
+        (!sessions.is_empty()).then(|| sessions[victim % sessions.len()])
+    }
+
+    fn kill(&mut self, sql: &str, victims: &[u64], times: usize) -> bool {
+        self.struck.extend(victims);
         self.kills += times;
-        // The session may just have ended by itself. At the first error, the server leaves the rest of them out.
-        self.conn.batch_execute(&format!("KILL {what} {id};").repeat(times)).is_ok()
+        self.conn.batch_execute(sql).is_ok()
     }
 
     /// Takes a lock like everybody else, until others wait for it; then lets one of them have it, and strikes.
@@ -104,17 +126,15 @@ impl Tormentor {
         }
         thread::sleep(QUEUE);
         let waiters = self.sessions(Aim::Waiter, victim).unwrap_or_default();
-        self.struck.extend(&waiters);
-        self.kills += waiters.len();
         // Some hundreds of microseconds go by until the waiter wakes up: so many, about, the server counts to.
         let count = victim / NAMES.len() % 64 * 1_000;
         let strike: String = waiters.iter().map(|id| format!("KILL QUERY {id};")).collect();
-        let struck = self.conn.batch_execute(&format!("DO RELEASE_LOCK('{name}'); DO BENCHMARK({count}, 1); {strike}"));
-        struck.is_ok() && !waiters.is_empty()
+        let sql = format!("DO RELEASE_LOCK('{name}'); DO BENCHMARK({count}, 1); {strike}");
+        self.kill(&sql, &waiters, waiters.len()) && !waiters.is_empty()
     }
 
     /// The workers' sessions: all that have logged in, but for this one.
-    fn sessions(&mut self, aim: Aim, victim: usize) -> QueryResult<Vec<u64>> {
+    pub fn sessions(&mut self, aim: Aim, victim: usize) -> QueryResult<Vec<u64>> {
         let condition = match aim {
             Aim::Any => "",
             Aim::Busy => " AND COMMAND <> 'Sleep'",

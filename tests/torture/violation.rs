@@ -20,6 +20,8 @@ pub enum Kind {
     TooEarly,
     /// A section failed on a session that nobody had harmed.
     Unprovoked,
+    /// A session was killed or closed although nothing but `KILL QUERY` had struck it.
+    HealthyKilled,
     /// Something else that no section may do: panic by itself, say.
     Impossible,
 }

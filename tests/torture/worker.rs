@@ -15,8 +15,9 @@ use diesel_named_lock::pool::{HandedOffEvent, HandleLockEvent, NamedLockPool};
 
 use crate::{
     control::Control,
-    locking::{Locking, Locks, Manager, Place},
+    locking::{Locking, Locks, Place},
     look::look_at,
+    manager::Manager,
     message::Message,
     performer::Performer,
     violation::{Kind, Violation},
@@ -63,6 +64,8 @@ pub fn run(orders: &Orders) {
         .max_size(orders.connections)
         .connection_timeout(2 * HANGS)
         .test_on_check_out(!orders.untested)
+        .idle_timeout(None)
+        .max_lifetime(None)
         .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
         .build(Manager::new(&orders.url))
         .expect("a pool");

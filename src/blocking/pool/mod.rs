@@ -10,10 +10,7 @@ mod sync;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use diesel::{
-    Connection,
-    r2d2::{ManageConnection, Pool, PooledConnection},
-};
+use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
 
 use self::{baton::Baton, hand_off::PooledSection, queue::Queue};
 pub use self::{
@@ -22,8 +19,8 @@ pub use self::{
     events::{HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NopLockEventHandler, TimedOutEvent, WaitedEvent},
 };
 use crate::{
-    driver::status::NamedLockConnection, error::NamedLockError, lock::NamedLock, name::LockName,
-    section::outcome::Section,
+    blocking::transaction::transaction, driver::status::NamedLockConnection, error::NamedLockError, lock::NamedLock,
+    name::LockName, section::outcome::Section,
 };
 
 /// Sections on connections of an `r2d2` pool, for which threads wait without holding a connection.
@@ -247,7 +244,7 @@ where
         E: From<NamedLockError> + From<diesel::result::Error>,
         F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
     {
-        self.run(lock, |conn| conn.transaction(work))
+        self.run(lock, |conn| transaction(conn, work))
     }
 
     /// Like [`run`](Self::run), for work that returns anything: see [`NamedLock::section`].

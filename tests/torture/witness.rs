@@ -1,0 +1,133 @@
+//! Sees what is sent on a connection, and so whether its session is killed from within, and after what.
+
+use std::collections::VecDeque;
+
+use diesel::{
+    Connection, MysqlConnection,
+    connection::{Instrumentation, InstrumentationEvent},
+    prelude::*,
+    result::{ConnectionError, Error},
+    sql_query,
+    sql_types::{BigInt, Nullable, Unsigned},
+};
+
+use crate::{history::Killed, manager::until_answered, message::Message, tables::NAMES};
+
+/// As many attempts as this crate makes at a question. After so many, it was not answered.
+const ATTEMPTS: usize = 20;
+
+/// So many statements are remembered, and so many of them told.
+const MEMORY: usize = 3 * ATTEMPTS;
+const TOLD: usize = 8;
+
+pub struct Witness {
+    connection: u64,
+    url: String,
+    sent: VecDeque<Sent>,
+    killed: bool,
+}
+
+struct Sent {
+    what: What,
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    GetLock,
+    WhoHolds,
+    WhoAmI,
+    Diagnostics,
+    Else,
+}
+
+impl What {
+    fn of(text: &str) -> Self {
+        match text {
+            _ if text.contains("GET_LOCK(") && text.contains("RELEASE_LOCK(") => Self::WhoAmI,
+            _ if text.contains("GET_LOCK(") => Self::GetLock,
+            _ if text.contains("RELEASE_LOCK(") => Self::Else,
+            _ if text.contains("IS_USED_LOCK(") => Self::WhoHolds,
+            _ if text.contains("@diesel_named_lock_error") => Self::Diagnostics,
+            _ => Self::Else,
+        }
+    }
+
+    fn is_question(self) -> bool {
+        matches!(self, Self::WhoHolds | Self::WhoAmI | Self::Diagnostics)
+    }
+}
+
+impl Witness {
+    pub fn new(connection: u64, url: &str) -> Self {
+        Self { connection, url: url.to_owned(), sent: VecDeque::with_capacity(MEMORY), killed: false }
+    }
+
+    fn sent(&mut self, text: String) {
+        if self.sent.len() == MEMORY {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(Sent { what: What::of(&text), text });
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.sent.back_mut().into_iter().for_each(|sent| sent.text += &format!(" FAILED: {error}"));
+    }
+
+    /// Whether an acquire had no clear answer, and the lock is held: nobody can tell whether an outer section acquired it.
+    ///
+    /// The statements show that the question was answered: one that was not is asked again, up to the bound.
+    fn was_in_doubt(&self) -> bool {
+        let mut sent = self.sent.iter().rev().skip_while(|sent| sent.what.is_question());
+        let Some(Sent { what: What::GetLock, text }) = sent.next() else { return false };
+        let last = self.sent.back().map(|sent| sent.what);
+        let in_a_row = self.sent.iter().rev().take_while(|sent| Some(sent.what) == last).count();
+        last.is_some_and(What::is_question) && in_a_row < ATTEMPTS && self.holds(text)
+    }
+
+    /// Whether another session sees that this one holds a lock that it has asked for.
+    fn holds(&self, get_lock: &str) -> bool {
+        let is_asked_for =
+            |name: &&str| get_lock.contains(*name) || get_lock.contains(&format!("{:?}", name.as_bytes()));
+        NAMES.into_iter().filter(|name| is_asked_for(name)).any(|name| self.sees_held(name))
+    }
+
+    fn sees_held(&self, name: &str) -> bool {
+        #[derive(QueryableByName)]
+        struct Holder {
+            #[diesel(sql_type = Nullable<Unsigned<BigInt>>)]
+            id: Option<u64>,
+        }
+
+        // On a connection of its own each time, which the tormentor may strike, too.
+        let holder = until_answered(|| {
+            let broken = |error: ConnectionError| Error::QueryBuilderError(error.into());
+            let mut conn = MysqlConnection::establish(&self.url).map_err(broken)?;
+            sql_query(format!("SELECT CAST(IS_USED_LOCK('{name}') AS UNSIGNED) AS id")).get_result::<Holder>(&mut conn)
+        });
+        holder.is_ok_and(|holder| holder.id == Some(self.connection))
+    }
+
+    fn tell(&mut self) {
+        self.killed = true;
+        let skipped = self.sent.len().saturating_sub(TOLD);
+        let last = self.sent.iter().skip(skipped).map(|sent| sent.text.clone()).collect();
+        Message::Killed(Killed { connection: self.connection, at_grant: self.was_in_doubt(), last }).send();
+    }
+}
+
+impl Instrumentation for Witness {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        match event {
+            InstrumentationEvent::StartQuery { query, .. } => {
+                let text = query.to_string();
+                if text.starts_with("KILL CONNECTION_ID()") && !self.killed {
+                    self.tell();
+                }
+                self.sent(text);
+            }
+            InstrumentationEvent::FinishQuery { error: Some(error), .. } => self.failed(error),
+            _ => {}
+        }
+    }
+}
