@@ -38,6 +38,12 @@ impl PartialEq<u64> for ConnectionId {
     }
 }
 
+impl PartialEq<ConnectionId> for u64 {
+    fn eq(&self, id: &ConnectionId) -> bool {
+        *self == id.0
+    }
+}
+
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

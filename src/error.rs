@@ -3,6 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use crate::{
+    connection_id::ConnectionId,
     holder::SessionInfo,
     idle_limit::InvalidIdleLimit,
     name::{InvalidName, LockName},
@@ -99,9 +100,9 @@ pub enum NamedLockError {
         /// The lock.
         name: LockName,
         /// The session's number, as others know it.
-        connection_id: u64,
+        connection_id: ConnectionId,
         /// What the variable was set to.
-        pseudo_thread_id: u64,
+        pseudo_thread_id: ConnectionId,
     },
 
     /// This very session holds the lock already: an outer section, or a `GET_LOCK` by hand that was never released. Or, with
@@ -113,7 +114,7 @@ pub enum NamedLockError {
         name: LockName,
         /// The session that holds it: the caller's own. `None` where it is the thread's outer section that has the lock or
         /// waits for it.
-        connection_id: Option<u64>,
+        connection_id: Option<ConnectionId>,
     },
 
     /// A transaction is open: what it has read may be older than the lock. Found before any I/O.
@@ -187,7 +188,7 @@ pub enum NamedLockError {
         /// The lock; of several, the first that was found lost.
         name: LockName,
         /// The session that held it.
-        connection_id: u64,
+        connection_id: ConnectionId,
         /// What the release or the roll-back failed with; `None` where the server answered that the lock was not held,
         /// as when the work released it by hand.
         source: Option<Diesel>,
@@ -205,9 +206,9 @@ pub enum NamedLockError {
         /// The lock; of several, the first that was to be released.
         name: LockName,
         /// The connection id of the session that held the lock.
-        expected: u64,
+        expected: ConnectionId,
         /// The connection id of the session that came back.
-        found: u64,
+        found: ConnectionId,
         /// Whether the session that held the lock was ended, and the lock then seen to be free of it. If not, and there
         /// is no `source`, it was not seen to hold the lock: it had lost it, an outer section has yet to release it, or
         /// the connection that came back talks to another server.
@@ -331,7 +332,7 @@ fn spent(waited: Duration, in_queue: Duration, in_checkout: Duration) -> String 
     )
 }
 
-fn already_held(name: &LockName, connection_id: Option<u64>) -> String {
+fn already_held(name: &LockName, connection_id: Option<ConnectionId>) -> String {
     match connection_id {
         Some(id) => format!(
             "connection {id} itself holds named lock `{name}` already: use another name in the inner section, or make it \
@@ -344,7 +345,7 @@ fn already_held(name: &LockName, connection_id: Option<u64>) -> String {
     }
 }
 
-fn stray(expected: u64, ended: bool, failed: bool) -> String {
+fn stray(expected: ConnectionId, ended: bool, failed: bool) -> String {
     match (ended, failed) {
         (true, _) => format!("connection {expected} was ended"),
         (false, false) => format!("connection {expected} was not seen to hold the lock any more"),

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::connection_id::ConnectionId;
+
 /// The session that holds a lock, as the server described it at one moment: by now it may have let go. Those who wait are
 /// described in the same way, in [`NamedLocks`](crate::operator::NamedLocks).
 ///
@@ -21,7 +23,7 @@ use std::{fmt, time::Duration};
 #[non_exhaustive]
 pub struct SessionInfo {
     /// The holder's connection id: what `KILL` takes.
-    pub connection_id: u64,
+    pub connection_id: ConnectionId,
     /// The account that it logged in with.
     pub user: Option<String>,
     /// The host (and port) that it connects from.
@@ -66,7 +68,7 @@ mod tests {
 
     fn holder() -> SessionInfo {
         SessionInfo {
-            connection_id: 42,
+            connection_id: 42.into(),
             user: Some("app".into()),
             host: Some("10.0.0.5:50112".into()),
             database: Some("shop".into()),

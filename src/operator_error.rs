@@ -1,6 +1,6 @@
 //! Why an operator can't see, or can't do, what was asked for.
 
-use crate::name::LockName;
+use crate::{connection_id::ConnectionId, name::LockName};
 
 type Diesel = diesel::result::Error;
 
@@ -55,7 +55,7 @@ pub enum OperatorError {
         /// The lock.
         name: LockName,
         /// The session that holds it: the caller's own.
-        connection_id: u64,
+        connection_id: ConnectionId,
     },
 
     /// Anything else that Diesel or the server says.

@@ -29,7 +29,7 @@ pub fn tell(url: &str, name: &LockName) -> Sender<()> {
 fn tell_until(ended: &Receiver<()>, url: &str, name: &LockName) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let waits = |time| ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
-    let mut seen = (0, start);
+    let mut seen = (None, start);
     let mut pause = FIRST_PAUSE;
     while waits(pause) {
         let holder = name.holder(&mut MysqlConnection::establish(url)?)?;
@@ -37,8 +37,8 @@ fn tell_until(ended: &Receiver<()>, url: &str, name: &LockName) -> Result<(), Bo
             break;
         }
         let held = holder.map_or_else(String::new, |holder| {
-            if seen.0 != holder.connection_id {
-                seen = (holder.connection_id, Instant::now());
+            if seen.0 != Some(holder.connection_id) {
+                seen = (Some(holder.connection_id), Instant::now());
             }
             format!("; held for {} or longer by {holder}", seconds_since(seen.1))
         });

@@ -82,7 +82,7 @@ scripted! {
     AskTimeouts: (self, _server, _answer) => Timeouts { session: OWN.get(), wait: 28_800, read: 30, write: 60 }, vec![],
         Said::Else;
     Ping: (self, _server, _answer) => (), vec![], Said::Else;
-    DescribeSession: (self, _server, _answer) => Process::default().into_holder(OTHER.get()), vec![],
+    DescribeSession: (self, _server, _answer) => Process::default().into_holder(OTHER), vec![],
         Said::Else;
     ReleaseAllLocks: (self, server, _answer) => release_all(server), vec![], Said::Else;
 }

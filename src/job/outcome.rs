@@ -50,7 +50,7 @@ pub struct JobStatus {
     /// The id of its process, on that host.
     pub process_id: u32,
     /// Its connection id: what `KILL` takes, while it runs.
-    pub connection_id: u64,
+    pub connection_id: ConnectionId,
 }
 
 /// What became of a run.
@@ -93,7 +93,7 @@ impl JobStatus {
             state,
             host: entry.host.0.clone(),
             process_id: entry.process_id,
-            connection_id: entry.connection_id,
+            connection_id: entry.connection_id.into(),
         }
     }
 }

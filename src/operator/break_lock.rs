@@ -55,7 +55,7 @@ pub fn break_lock<C: NamedLockConnection>(conn: &mut C, name: &LockName) -> Resu
     let found = ready(who_holds::<Blocking, C>(conn, name))?;
     let Some(session) = found.holder else { return Ok(None) };
     if ready(holds_lock::<Blocking, C>(conn, name))? {
-        return Err(OperatorError::HeldHere { name: name.clone(), connection_id: session.get() });
+        return Err(OperatorError::HeldHere { name: name.clone(), connection_id: session });
     }
     let holder = ready(describe_session::<Blocking, C>(conn, session));
     match ready(kill_holder::<Blocking, C>(conn, session, name)) {

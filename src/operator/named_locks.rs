@@ -83,7 +83,7 @@ pub fn named_locks<C: NamedLockConnection>(conn: &mut C) -> Result<NamedLocks, O
     let mut unassigned_waiters = Vec::new();
     let mut locks = BTreeMap::new();
     for Party { name, holds, held_ms, connection_id, process } in named_locks::parties(conn)? {
-        let session = process.into_holder(connection_id);
+        let session = process.into_holder(connection_id.into());
         let Some(name) = name else {
             unassigned_waiters.push(session);
             continue;

@@ -123,7 +123,7 @@ impl Hold {
             Answer::GrantedUnderPseudoId => Err(self.refuse_pseudo_id::<D, C>(conn, name).await),
             Answer::HeldBefore(session) => {
                 self.in_doubt = false;
-                Err(NamedLockError::AlreadyHeld { name, connection_id: Some(session.get()) })
+                Err(NamedLockError::AlreadyHeld { name, connection_id: Some(session) })
             }
             Answer::Busy => {
                 self.in_doubt = false;
@@ -154,7 +154,7 @@ impl Hold {
         let source = match D::ask(conn, &release).await {
             Ok(release::Answer::Released | release::Answer::HeldAgain) => {
                 self.in_doubt = false;
-                let (connection_id, pseudo_thread_id) = (seen_as.get(), found.asker.get());
+                let (connection_id, pseudo_thread_id) = (seen_as, found.asker);
                 return NamedLockError::PseudoThreadId { name, connection_id, pseudo_thread_id };
             }
             Ok(release::Answer::NotHeld | release::Answer::OtherSession) => None,

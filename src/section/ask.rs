@@ -59,7 +59,7 @@ pub(crate) async fn describe_holder<D: Driver<C>, C>(
 /// A session as far as the server lets this account see it: its id, at least.
 pub(crate) async fn describe_session<D: Driver<C>, C>(conn: &mut C, session: ConnectionId) -> SessionInfo {
     let described = ask_again::<D, C, _>(conn, &DescribeSession::of(session)).await;
-    described.unwrap_or_else(|_| Process::default().into_holder(session.get()))
+    described.unwrap_or_else(|_| Process::default().into_holder(session))
 }
 
 /// Whether the session still answers. One round trip.

@@ -89,6 +89,6 @@ impl Hold {
     }
 
     pub(super) fn lost(&self, index: usize, source: Option<diesel::result::Error>) -> NamedLockError {
-        NamedLockError::Lost { name: self.name(index).clone(), connection_id: self.session.get(), source }
+        NamedLockError::Lost { name: self.name(index).clone(), connection_id: self.session, source }
     }
 }

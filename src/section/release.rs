@@ -180,7 +180,7 @@ impl Hold {
             Ok(killed) => (killed, None),
             Err(source) => (false, Some(source)),
         };
-        NamedLockError::ConnectionSwapped { name, expected: self.session.get(), found: found.get(), ended, source }
+        NamedLockError::ConnectionSwapped { name, expected: self.session, found, ended, source }
     }
 
     /// After the release, if an idle limit has shortened the session's timeouts. Kills the session if they can't be restored:

@@ -29,7 +29,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn into_holder(self, connection_id: u64) -> SessionInfo {
+    pub(crate) fn into_holder(self, connection_id: ConnectionId) -> SessionInfo {
         let state_for = self.time.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
         SessionInfo {
             connection_id,
@@ -78,6 +78,6 @@ impl Statement for DescribeSession {
     type Answer = SessionInfo;
 
     fn read(&self, (user, host, db, info, time): Self::Row) -> SessionInfo {
-        Process { user, host, db, info, time }.into_holder(self.id)
+        Process { user, host, db, info, time }.into_holder(self.id.into())
     }
 }

@@ -137,7 +137,7 @@ fn a_connection_swapped_inside_the_work_is_told_and_the_stray_session_ended() {
     });
     match outcome {
         Err(NamedLockError::ConnectionSwapped { expected, found, ended, .. }) => {
-            assert_eq!((expected, found, ended), (own, others, true));
+            assert_eq!((expected.get(), found.get(), ended), (own, others, true));
         }
         other => panic!("{other:?}"),
     }

@@ -72,7 +72,7 @@ fn a_session_with_a_pseudo_thread_id_is_refused_and_nothing_is_held() {
     for lock in [lock.clone(), lock.clone().timeout(LIMIT), lock.clone().reentrant(), lock.clone().idle_limit(SOON)] {
         match lock.run(&mut conn, |_| -> Outcome<()> { unreachable!("refused") }) {
             Err(NamedLockError::PseudoThreadId { connection_id, pseudo_thread_id, .. }) => {
-                assert_eq!((connection_id, pseudo_thread_id), (own, 4_000_000_000), "{lock:?}");
+                assert_eq!((connection_id.get(), pseudo_thread_id.get()), (own, 4_000_000_000), "{lock:?}");
             }
             other => panic!("{lock:?}: {other:?}"),
         }

@@ -113,7 +113,7 @@ fn a_retry_with_backoff_gets_the_lock_and_has_learnt_who_held_it() {
         })
         .call();
     outcome.unwrap();
-    assert_eq!(holders[..2], [Some(id_elsewhere), Some(id_elsewhere)]);
+    assert_eq!(holders[..2], [Some(id_elsewhere.into()), Some(id_elsewhere.into())]);
     assert_free(&name);
 }
 

@@ -154,7 +154,7 @@ fn re_entry_is_refused_and_the_outer_section_goes_on() {
         let own = id(conn);
         let inner: Outcome<()> = conn.with_named_lock(&name, SOON, |_| unreachable!("refused"));
         match inner {
-            Err(NamedLockError::AlreadyHeld { connection_id, .. }) => assert_eq!(connection_id, Some(own)),
+            Err(NamedLockError::AlreadyHeld { connection_id, .. }) => assert_eq!(connection_id, Some(own.into())),
             other => panic!("{other:?}"),
         }
         assert_eq!(holder(&name), Some(own));

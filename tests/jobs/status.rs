@@ -26,7 +26,7 @@ fn a_run_is_on_record_before_its_work_begins_with_who_runs_it() {
     let inside = job.run(&mut conn, |_| Ok::<_, JobError>(database.status(&job)));
     let JobOutcome::Ran(status) = inside.unwrap() else { panic!("it never ran") };
     assert_eq!(status.state, JobState::Running);
-    assert_eq!((status.runs, status.process_id, status.connection_id), (1, std::process::id(), own));
+    assert_eq!((status.runs, status.process_id, status.connection_id.get()), (1, std::process::id(), own));
     assert_eq!(status.host, gethostname::gethostname().to_string_lossy());
 }
 

@@ -35,7 +35,7 @@ fn a_run_is_recorded_however_often_a_statement_of_the_ledger_is_struck() {
         assert_eq!(proxy.struck(), times, "{statement}");
         let last = database.status(&job);
         assert!(matches!(last.state, JobState::Succeeded { .. }), "{statement} struck {times} times: {last:?}");
-        assert_eq!((last.runs, last.connection_id), (1, id(&mut conn)), "{statement} struck {times} times");
+        assert_eq!((last.runs, last.connection_id.get()), (1, id(&mut conn)), "{statement} struck {times} times");
         proxy.strike(times, statement);
         assert_eq!(run(&job, &mut conn).unwrap(), NEVER_AGAIN, "{statement} struck {times} times");
     }

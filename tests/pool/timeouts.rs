@@ -28,7 +28,7 @@ fn spent(outcome: Outcome<()>) -> Spent {
             let message = error.to_string();
             match error {
                 NamedLockError::Timeout { waited, in_queue, in_checkout, holder, .. } => {
-                    let holder = holder.map(|holder| holder.connection_id);
+                    let holder = holder.map(|holder| holder.connection_id.get());
                     Spent { waited, in_queue, in_checkout, holder, message }
                 }
                 other => panic!("{other:?}"),

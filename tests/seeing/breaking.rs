@@ -30,7 +30,7 @@ fn the_holder_is_ended_and_named_and_its_section_is_lost() {
     let holding = is_held.recv().unwrap();
 
     let ended = break_lock(&mut operator(), &name).unwrap().expect("a holder");
-    assert_eq!((ended.connection_id, ended.user.as_deref()), (holding, Some("root")));
+    assert_eq!((ended.connection_id.get(), ended.user.as_deref()), (holding, Some("root")));
     assert_free(name.as_str());
     broken.send(()).unwrap();
     let outcome = section.join().unwrap();
@@ -64,7 +64,7 @@ fn the_next_waiter_gets_the_lock_and_is_not_ended() {
     wait_until_waiting(waiter);
 
     let ended = break_lock(&mut operator(), &name).unwrap();
-    assert_eq!(ended.map(|holder| holder.connection_id), Some(elsewhere.id));
+    assert_eq!(ended.map(|holder| holder.connection_id.get()), Some(elsewhere.id));
     thread.join().unwrap().expect("the waiter's section");
     assert_eq!(*ran.lock().unwrap(), [waiter]);
 }

@@ -22,7 +22,7 @@ fn a_held_lock_is_listed_with_its_holder() {
     assert_eq!(lock.name, name.as_str());
     assert_eq!(lock.waiters, []);
     let holder = lock.holder.expect("a holder");
-    assert_eq!(holder.connection_id, elsewhere.id);
+    assert_eq!(holder.connection_id.get(), elsewhere.id);
     assert_eq!(holder.user.as_deref(), Some("root"));
     assert_eq!(holder.host.as_deref(), Some("localhost"));
     assert_eq!(holder.database.as_deref(), Some("test"));
@@ -46,7 +46,7 @@ fn a_lock_of_this_very_session_is_listed() {
     get_lock(&mut conn, name.as_str(), 0);
     let lock = state(&named_locks(&mut conn).unwrap(), &name).expect("the lock is listed");
     let holder = lock.holder.expect("a holder");
-    assert_eq!(holder.connection_id, id(&mut conn));
+    assert_eq!(holder.connection_id.get(), id(&mut conn));
     assert!(
         holder.statement.is_some_and(|statement| statement.contains("User lock") || statement.contains("USER LEVEL"))
     );
@@ -115,12 +115,12 @@ fn waiters_are_listed_in_the_order_in_which_they_get_the_lock() {
     }
 
     let lock = state(&named_locks(&mut conn).unwrap(), &name).unwrap();
-    assert_eq!(lock.holder.as_ref().map(|holder| holder.connection_id), Some(id(&mut holding)));
+    assert_eq!(lock.holder.as_ref().map(|holder| holder.connection_id.get()), Some(id(&mut holding)));
     assert!(
         lock.waiters.iter().all(|waiter| waiter.statement.as_ref().is_some_and(|text| text.contains("GET_LOCK"))),
         "{lock:?}"
     );
-    let listed: Vec<u64> = lock.waiters.iter().map(|waiter| waiter.connection_id).collect();
+    let listed: Vec<u64> = lock.waiters.iter().map(|waiter| waiter.connection_id.get()).collect();
     assert_eq!(listed, expected);
 
     drop(holding);
@@ -183,9 +183,9 @@ fn a_lock_is_asked_whether_it_is_free_and_who_holds_it() {
     let elsewhere = hold_elsewhere(name.as_str());
     assert!(!name.is_free(&mut conn).unwrap());
     let holder = name.holder(&mut conn).unwrap().expect("a holder");
-    assert_eq!((holder.connection_id, holder.user.as_deref()), (elsewhere.id, Some("root")));
+    assert_eq!((holder.connection_id.get(), holder.user.as_deref()), (elsewhere.id, Some("root")));
 
     get_lock(&mut conn, &format!("{name}2"), 0);
     let own = LockName::new(format!("{name}2")).unwrap();
-    assert_eq!(own.holder(&mut conn).unwrap().map(|holder| holder.connection_id), Some(id(&mut conn)));
+    assert_eq!(own.holder(&mut conn).unwrap().map(|holder| holder.connection_id.get()), Some(id(&mut conn)));
 }

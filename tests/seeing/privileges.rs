@@ -38,7 +38,7 @@ fn one_lock_can_be_asked_without_any_privilege() {
     let elsewhere = hold_elsewhere(name.as_str());
     assert!(!name.is_free(&mut conn).unwrap());
     let holder = name.holder(&mut conn).unwrap().expect("a holder");
-    assert_eq!((holder.connection_id, holder.user), (elsewhere.id, None));
+    assert_eq!((holder.connection_id.get(), holder.user), (elsewhere.id, None));
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn without_its_privilege_a_lock_is_not_broken_and_the_error_has_the_grant() {
     assert_eq!(holder(name.as_str()), Some(own));
     operator().batch_execute(&grant).unwrap_or_else(|error| panic!("{grant}: {error}"));
     let ended = break_lock(&mut reconnect_as(&account), &name).unwrap();
-    assert_eq!(ended.map(|holder| holder.connection_id), Some(own));
+    assert_eq!(ended.map(|holder| holder.connection_id.get()), Some(own));
     assert_free(name.as_str());
 }
 
@@ -69,7 +69,7 @@ fn the_error_says_that_a_session_with_system_user_takes_more() {
             assert!(error.to_string().contains("SYSTEM_USER"), "{error}");
             assert!(is_alive(elsewhere.id));
         }
-        outcome => assert_eq!(outcome.unwrap().map(|holder| holder.connection_id), Some(elsewhere.id)),
+        outcome => assert_eq!(outcome.unwrap().map(|holder| holder.connection_id.get()), Some(elsewhere.id)),
     }
 }
 
