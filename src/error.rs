@@ -1,6 +1,6 @@
 //! What can go wrong with a section, and what to do about it.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, error::Error, time::Duration};
 
 use crate::{
     connection_id::ConnectionId,
@@ -71,7 +71,6 @@ pub enum NamedLockError {
 
     /// The pool of a [`NamedLockPool`](crate::pool::NamedLockPool) gave no connection in time, so nobody asked for the lock. The work
     /// has not run; nothing is held.
-    #[cfg(feature = "blocking")]
     #[error(
         "no connection for a section on named lock `{name}` within {waited:.3?}{}: {source}; \
          the pool is too small, or its connections are held for too long",
@@ -86,7 +85,7 @@ pub enum NamedLockError {
         /// How much of it behind other threads of this process.
         in_queue: Duration,
         /// What the pool says.
-        source: diesel::r2d2::PoolError,
+        source: Box<dyn Error + Send + Sync>,
     },
 
     /// The session's `pseudo_thread_id` is set, so that `CONNECTION_ID()` is not the number by which others know the session, and
@@ -303,12 +302,14 @@ impl NamedLockError {
     /// ```
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Timeout { .. } | Self::Deadlock { .. } | Self::Interrupted { .. } | Self::Broken { .. } => true,
-            #[cfg(feature = "blocking")]
-            Self::NoConnection { .. } => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Timeout { .. }
+                | Self::NoConnection { .. }
+                | Self::Deadlock { .. }
+                | Self::Interrupted { .. }
+                | Self::Broken { .. }
+        )
     }
 }
 
@@ -316,7 +317,6 @@ fn held_by(holder: &Option<Box<SessionInfo>>) -> String {
     holder.as_ref().map_or_else(String::new, |holder| format!(", held by {holder}"))
 }
 
-#[cfg(feature = "blocking")]
 fn behind(in_queue: Duration) -> String {
     if in_queue.is_zero() { String::new() } else { format!(" ({in_queue:.3?} behind other threads of this process)") }
 }

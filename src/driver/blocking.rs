@@ -29,12 +29,12 @@ impl<C: NamedLockConnection> Driver<C> for Blocking {
     where
         Mysql: QueryMetadata<S::SqlType>,
     {
-        let row = first_row(conn, statement).inspect_err(|_| status::forget_statements(conn))?;
+        let row = status::forgetting_failures(conn, |conn| first_row(conn, statement))?;
         Ok(statement.read(row))
     }
 
     async fn execute<S: QueryFragment<Mysql> + QueryId + 'static>(conn: &mut C, statement: S) -> QueryResult<()> {
-        conn.execute_returning_count(&statement).map(drop).inspect_err(|_| status::forget_statements(conn))
+        status::forgetting_failures(conn, |conn| conn.execute_returning_count(&statement)).map(drop)
     }
 
     async fn batch(conn: &mut C, sql: &str) -> QueryResult<()> {

@@ -20,6 +20,9 @@ use crate::{
 
 use super::script::{OTHER, OWN, Said, Scripted, Server};
 
+/// In seconds: the default of both servers.
+pub(crate) const WAIT_TIMEOUT: u64 = 28_800;
+
 fn get_lock(server: &mut Server, name: &LockName) -> acquire::Answer {
     match server.holders.get(name.as_str()) {
         Some((holder, _)) if *holder == OWN => acquire::Answer::HeldBefore(OWN),
@@ -79,7 +82,7 @@ scripted! {
     WhoAmI: (self, _server, answer) => Some(OWN), vec![None, Some(OTHER)], Said::WhoAmI(answer.copied());
     ErrorNumber: (self, _server, _answer) => Some(1317), vec![None, Some(1213), Some(3024), Some(1045)],
         Said::Else;
-    AskTimeouts: (self, _server, _answer) => Timeouts { session: OWN.get(), wait: 28_800, read: 30, write: 60 }, vec![],
+    AskTimeouts: (self, _server, _answer) => Timeouts { session: OWN.get(), wait: WAIT_TIMEOUT, read: 30, write: 60 }, vec![],
         Said::Else;
     Ping: (self, _server, _answer) => (), vec![], Said::Else;
     DescribeSession: (self, _server, _answer) => Process::default().into_holder(OTHER), vec![],

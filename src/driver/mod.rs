@@ -3,7 +3,7 @@
 pub(crate) mod blocking;
 pub(crate) mod error_number;
 #[cfg(test)]
-mod honest;
+pub(crate) mod honest;
 pub(crate) mod retry;
 #[cfg(test)]
 pub(crate) mod script;

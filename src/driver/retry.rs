@@ -10,7 +10,7 @@ use diesel::{
 };
 
 use super::Driver;
-use super::status::{NamedLockConnection, forget_statements};
+use super::status::{NamedLockConnection, forgetting_failures};
 use crate::statement::Statement;
 
 /// The pauses between the attempts at one statement: 20 attempts within some 20 ms.
@@ -72,7 +72,7 @@ pub(crate) fn retry<C: NamedLockConnection, T>(
     conn: &mut C,
     mut ask: impl FnMut(&mut C) -> QueryResult<T>,
 ) -> QueryResult<T> {
-    let mut ask = || ask(conn).inspect_err(|_| forget_statements(conn));
+    let mut ask = || forgetting_failures(conn, &mut ask);
     let first = match ask() {
         Err(error) => error,
         answer => return answer,

@@ -20,6 +20,7 @@ use crate::{
     statement::{
         Statement,
         kill::{Kill, KillOwn},
+        session_timeouts::SetTimeouts,
     },
 };
 
@@ -43,6 +44,8 @@ pub(crate) struct Server {
     /// Who holds a lock, and how often.
     pub(crate) holders: HashMap<String, (ConnectionId, u32)>,
     pub(crate) is_own_session_gone: bool,
+    /// How long the own session may be idle, if that was set.
+    pub(crate) wait_timeout: Option<u64>,
 }
 
 impl Server {
@@ -222,7 +225,7 @@ impl Driver<Play> for Script {
         Ok(*answer.downcast().expect("an answer to this statement"))
     }
 
-    async fn execute<S: QueryFragment<Mysql> + QueryId + 'static>(play: &mut Play, _: S) -> QueryResult<()> {
+    async fn execute<S: QueryFragment<Mysql> + QueryId + 'static>(play: &mut Play, statement: S) -> QueryResult<()> {
         let (is_kill_own, is_kill) = (is::<S, KillOwn>(), is::<S, Kill>());
         let fate = play.fate(0);
         play.said.push(match () {
@@ -233,6 +236,10 @@ impl Driver<Play> for Script {
         if is_kill_own && !matches!(fate, Fate::StruckBefore) {
             play.server.kill_own_session();
             return Err(struck());
+        }
+        let timeouts = (&statement as &dyn Any).downcast_ref::<SetTimeouts>();
+        if let (Some(SetTimeouts(timeouts)), Fate::Honest | Fate::StruckAfter) = (timeouts, &fate) {
+            play.server.wait_timeout = Some(timeouts.wait);
         }
         if matches!(fate, Fate::Honest) { Ok(()) } else { Err(struck()) }
     }

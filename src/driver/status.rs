@@ -5,6 +5,7 @@ use diesel::{
     mysql::Mysql,
     result::QueryResult,
 };
+use scopeguard::ScopeGuard;
 
 /// A Diesel connection to MySQL or MariaDB: plain, pooled by r2d2, or of a manager of your own.
 ///
@@ -68,6 +69,17 @@ pub(crate) fn mark_broken<C: NamedLockConnection>(conn: &mut C) {
 pub(crate) fn forget_statements<C: NamedLockConnection>(conn: &mut C) {
     conn.set_prepared_statement_cache_size(CacheSize::Disabled);
     conn.set_prepared_statement_cache_size(CacheSize::Unbounded);
+}
+
+/// Sends a statement, and drops what is prepared unless it succeeds: also if a hook of the application panics in it.
+pub(crate) fn forgetting_failures<C: NamedLockConnection, T>(
+    conn: &mut C,
+    send: impl FnOnce(&mut C) -> QueryResult<T>,
+) -> QueryResult<T> {
+    let mut conn = scopeguard::guard(conn, forget_statements);
+    let answer = send(*conn)?;
+    ScopeGuard::into_inner(conn);
+    Ok(answer)
 }
 
 /// Takes the application's hooks off the connection: one of them panics.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use diesel::result::{DatabaseErrorKind, Error, QueryResult};
+use log::warn;
 
 use crate::{
     connection_id::ConnectionId,
@@ -14,6 +15,7 @@ use crate::{
     },
     error::NamedLockError,
     idle_limit::IdleLimit,
+    log_target::TARGET,
     name::LockName,
     statement::{
         acquire::{Answer, GetLock, GetLockOnMysql, GetLockOrAskOnce},
@@ -26,6 +28,7 @@ use crate::{
 use super::{
     Hold,
     ask::{holds_lock, who_holds},
+    kill::kill_holder,
 };
 
 /// How the locks of a [`Hold`] are to be acquired.
@@ -61,8 +64,17 @@ impl Hold {
         check::<D, C>(conn, self.names.first())?;
         let Err(error) = self.acquire_all::<D, C>(conn, request).await else { return Ok(()) };
         // Nothing was written under these locks: all that matters is whether the connection survived it.
-        let _ = self.release::<D, C>(conn).await;
-        Err(if self.killed { broken(error) } else { error })
+        let was_in_doubt = self.in_doubt;
+        let released = self.release::<D, C>(conn).await;
+        let is_swapped = matches!(released, Err(NamedLockError::ConnectionSwapped { .. }));
+        if was_in_doubt && is_swapped && !self.killed {
+            self.kill::<D, C>(conn).await;
+        }
+        if !self.killed {
+            return Err(error);
+        }
+        warn!(target: TARGET, "killed a session that may have held {}: {error}", self.names);
+        Err(broken(error))
     }
 
     async fn acquire_all<D: Driver<C>, C>(&mut self, conn: &mut C, request: &Request) -> Result<(), NamedLockError> {
@@ -77,7 +89,7 @@ impl Hold {
                 self.get_lock::<D, C>(conn, index, request.deadline, wait).await?;
             }
             self.held = index + 1;
-            self.in_doubt = false;
+            (self.in_doubt, self.was_free) = (false, false);
         }
         Ok(())
     }
@@ -99,7 +111,10 @@ impl Hold {
     /// Asked before the acquire, so that one that is interrupted leaves no doubt whose lock it is.
     async fn is_held_before<D: Driver<C>, C>(&mut self, conn: &mut C, index: usize) -> Result<bool, NamedLockError> {
         match who_holds::<D, C>(conn, self.name(index)).await {
-            Ok(found) => self.check_session(index, found.asker).map(|()| found.is_asker()),
+            Ok(found) => {
+                self.was_free = found.is_free();
+                self.check_session(index, found.asker).map(|()| found.is_asker())
+            }
             Err(source) => {
                 // No lock is in doubt, but the connection is.
                 self.kill::<D, C>(conn).await;
@@ -118,9 +133,15 @@ impl Hold {
         self.in_doubt = true;
         let name = self.name(index).clone();
         match wait_for_lock::<D, C>(conn, &name, deadline, wait).await? {
-            Answer::Granted(session) => self.check_session(index, session),
+            Answer::Granted(session) => {
+                let checked = self.check_session(index, session);
+                if checked.is_err() && kill_holder::<D, C>(conn, session, &name).await.is_err() {
+                    D::mark_broken(conn);
+                }
+                checked
+            }
             Answer::Unclear => Err(NamedLockError::Interrupted { name, waited: deadline.elapsed(), source: None }),
-            Answer::GrantedUnderPseudoId => Err(self.refuse_pseudo_id::<D, C>(conn, name).await),
+            Answer::GrantedUnderPseudoId => Err(self.refuse_pseudo_id::<D, C>(conn, name, deadline).await),
             Answer::HeldBefore(session) => {
                 self.in_doubt = false;
                 Err(NamedLockError::AlreadyHeld { name, connection_id: Some(session) })
@@ -144,10 +165,17 @@ impl Hold {
     }
 
     /// Undoes the grant, once: the session may have held the lock before, and that stays so.
-    async fn refuse_pseudo_id<D: Driver<C>, C>(&mut self, conn: &mut C, name: LockName) -> NamedLockError {
+    async fn refuse_pseudo_id<D: Driver<C>, C>(
+        &mut self,
+        conn: &mut C,
+        name: LockName,
+        deadline: Deadline,
+    ) -> NamedLockError {
         let found = match who_holds::<D, C>(conn, &name).await {
             Ok(found) => found,
-            Err(source) => return NamedLockError::Interrupted { name, waited: Duration::ZERO, source: Some(source) },
+            Err(source) => {
+                return NamedLockError::Interrupted { name, waited: deadline.elapsed(), source: Some(source) };
+            }
         };
         let seen_as = found.holder.unwrap_or(found.asker);
         let release = ReleaseLock { name: &name, session: found.asker.get(), seen_as };
@@ -160,16 +188,23 @@ impl Hold {
             Ok(release::Answer::NotHeld | release::Answer::OtherSession) => None,
             Err(source) => Some(source),
         };
-        NamedLockError::Interrupted { name, waited: Duration::ZERO, source }
+        NamedLockError::Interrupted { name, waited: deadline.elapsed(), source }
+    }
+
+    async fn is_holder<D: Driver<C>, C>(&self, conn: &mut C, name: &LockName) -> bool {
+        who_holds::<D, C>(conn, name).await.is_ok_and(|found| found.holder == Some(self.session))
     }
 
     /// After an acquire with no clear answer: the lock may be held all the same.
     ///
-    /// Don't release it: it may belong to an outer section, which would then continue without its lock. Killing the session is
+    /// Release it if it was seen to be free before. Otherwise don't: it may belong to an outer section, which would then continue without its lock. Killing the session is
     /// safe for both.
     pub(super) async fn settle<D: Driver<C>, C>(&mut self, conn: &mut C) {
-        if !matches!(holds_lock::<D, C>(conn, self.name(self.held)).await, Ok(false)) {
-            self.kill::<D, C>(conn).await;
+        let name = self.name(self.held);
+        match holds_lock::<D, C>(conn, name).await {
+            Ok(false) => {}
+            Ok(true) if self.was_free && self.is_holder::<D, C>(conn, name).await => self.held += 1,
+            _ => self.kill::<D, C>(conn).await,
         }
         self.in_doubt = false;
     }
@@ -301,6 +336,9 @@ fn broken(error: NamedLockError) -> NamedLockError {
             NamedLockError::Broken { name, source: Error::BrokenTransactionManager }
         }
         NamedLockError::Refused { name, source } => NamedLockError::Broken { name, source },
+        NamedLockError::AlreadyHeld { name, .. } | NamedLockError::PseudoThreadId { name, .. } => {
+            NamedLockError::Broken { name, source: Error::BrokenTransactionManager }
+        }
         other => other,
     }
 }

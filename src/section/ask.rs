@@ -25,13 +25,22 @@ use crate::{
 ///
 /// The last one.
 pub(crate) async fn roll_back_plainly<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
-    let mut outcome = D::batch(conn, ROLLBACK).await;
+    batch_again::<D, C>(conn, ROLLBACK).await
+}
+
+/// Executes text until it succeeds.
+///
+/// # Errors
+///
+/// The last one.
+pub(super) async fn batch_again<D: Driver<C>, C>(conn: &mut C, sql: &str) -> QueryResult<()> {
+    let mut outcome = D::batch(conn, sql).await;
     for pause in pauses() {
         if outcome.is_ok() {
             break;
         }
         D::pause(pause).await;
-        outcome = D::batch(conn, ROLLBACK).await;
+        outcome = D::batch(conn, sql).await;
     }
     outcome
 }

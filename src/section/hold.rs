@@ -4,7 +4,6 @@ use crate::{
     connection_id::ConnectionId,
     driver::{Driver, retry::ask_again},
     error::NamedLockError,
-    log_target::TARGET,
     name::LockName,
     names::Names,
     section::kill::kill_own,
@@ -24,8 +23,12 @@ pub(crate) struct Hold {
     pub(super) held: usize,
     /// The name after those may be held, too: asking for it had no clear answer, or none yet.
     pub(super) in_doubt: bool,
+    /// The server said that this name was free, right before it was asked for.
+    pub(super) was_free: bool,
     /// Which of the names an outer section holds. They are not to be released here.
     pub(super) borrowed: Vec<usize>,
+    /// The work has set the session's `pseudo_thread_id`.
+    pub(super) has_pseudo_id: bool,
     /// The timeouts of the session before an idle limit shortened them.
     pub(super) timeouts: Option<Timeouts>,
     /// The session was killed from within, and the connection marked.
@@ -39,7 +42,9 @@ impl Hold {
             session: ConnectionId::from(0),
             held: 0,
             in_doubt: false,
+            was_free: false,
             borrowed: Vec::new(),
+            has_pseudo_id: false,
             timeouts: None,
             killed: false,
         }
@@ -85,7 +90,6 @@ impl Hold {
         kill_own::<D, C>(conn).await;
         // Only now: a hook of the application may have panicked in it.
         self.killed = true;
-        log::debug!(target: TARGET, connection = self.session.get(); "killed the session that held {}", self.names);
     }
 
     pub(super) fn lost(&self, index: usize, source: Option<diesel::result::Error>) -> NamedLockError {

@@ -11,7 +11,7 @@ use crate::{
     statement::kill::{ALLOW_KILL_WITHOUT_MAJORITY, ExpireOwn, Kill, KillOwn},
 };
 
-use super::ask::who_holds;
+use super::ask::{batch_again, who_holds};
 
 /// Kills the session of this very connection, from within. The server rolls back, then frees the locks, soon after.
 ///
@@ -61,8 +61,8 @@ async fn kill_without_majority<D: Driver<C>, C>(conn: &mut C, session: Connectio
     let [allow, forbid] = ALLOW_KILL_WITHOUT_MAJORITY;
     let allowed = D::batch(conn, allow).await.is_ok();
     let killed = D::execute(conn, Kill(session)).await;
-    if allowed {
-        D::batch(conn, forbid).await?;
+    if allowed && batch_again::<D, C>(conn, forbid).await.is_err() {
+        D::mark_broken(conn);
     }
     killed
 }

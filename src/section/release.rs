@@ -86,12 +86,12 @@ impl Hold {
         }
         let (answer, struck) = self.send_release::<D, C>(conn, index, self.session).await;
         match answer {
-            Ok(Answer::Released | Answer::HeldAgain) => Ok(()),
+            Ok(Answer::Released) => Ok(()),
             Ok(Answer::NotHeld) => Err(self.lost(index, struck)),
             Ok(Answer::OtherSession) => self.release_elsewhere::<D, C>(conn, index).await,
-            Err(source) => {
+            unclear => {
                 self.kill::<D, C>(conn).await;
-                Err(self.lost(index, Some(source)))
+                Err(self.lost(index, unclear.err()))
             }
         }
     }
@@ -126,7 +126,10 @@ impl Hold {
     async fn release_elsewhere<D: Driver<C>, C>(&mut self, conn: &mut C, index: usize) -> Result<(), NamedLockError> {
         let found = match self.other_session::<D, C>(conn).await {
             Ok(Some(other)) => return Err(self.explain_swap::<D, C>(conn, index, other).await),
-            Ok(None) => who_holds::<D, C>(conn, self.name(index)).await,
+            Ok(None) => {
+                self.has_pseudo_id = true;
+                who_holds::<D, C>(conn, self.name(index)).await
+            }
             Err(source) => Err(source),
         };
         let released = match found {
@@ -134,7 +137,7 @@ impl Hold {
             Err(source) => Err(source),
         };
         match released {
-            Ok(Answer::Released | Answer::HeldAgain) => Ok(()),
+            Ok(Answer::Released) => Ok(()),
             Ok(Answer::NotHeld) => Err(self.lost(index, None)),
             unclear => {
                 self.kill::<D, C>(conn).await;
@@ -187,8 +190,13 @@ impl Hold {
     /// nobody is to be surprised later by timeouts so short.
     pub(crate) async fn restore_timeouts<D: Driver<C>, C>(&mut self, conn: &mut C) {
         let Some(before) = self.timeouts else { return };
-        // If not, the session was killed, or is gone.
-        if D::depth(conn).is_ok() && execute_again::<D, C, _>(conn, SetTimeouts(before)).await.is_err() {
+        // With a transaction manager in error, the session was killed, or is gone.
+        let restored = match self.has_pseudo_id {
+            // The statement looks at `CONNECTION_ID()`, and would leave this session's timeouts alone.
+            true => false,
+            false => D::depth(conn).is_err() || execute_again::<D, C, _>(conn, SetTimeouts(before)).await.is_ok(),
+        };
+        if !restored {
             D::mark_broken(conn);
             kill_own::<D, C>(conn).await;
             warn!(target: TARGET, "a session was killed, since its timeouts could not be restored");

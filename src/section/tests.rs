@@ -10,6 +10,7 @@ use crate::{
     deadline::Timeout,
     driver::{
         blocking::ready,
+        honest::WAIT_TIMEOUT,
         script::{OTHER, OWN, Play, Plays, Said, Script, explore},
     },
     error::NamedLockError,
@@ -181,6 +182,12 @@ impl Story<'_> {
         free
     }
 
+    /// An outer section's: it was seen to be held by the session that asked, before anything was asked for.
+    fn is_outer(&self) -> bool {
+        let first = self.said.iter().find(|said| self.is_of(said));
+        matches!(first, Some(Said::WhoHolds(_, Some(found))) if found.is_asker())
+    }
+
     fn is_confirmed(&self) -> bool {
         use release::Answer::{HeldAgain, NotHeld, Released};
         match self.last_release() {
@@ -202,6 +209,12 @@ impl Story<'_> {
     }
 }
 
+/// A session that is as it was, or is no more.
+fn assert_timeouts(play: &Play, context: impl Fn() -> String) {
+    let restored = play.server.wait_timeout.is_none_or(|seconds| seconds == WAIT_TIMEOUT);
+    assert!(restored || play.is_marked, "the timeouts stay short: {}", context());
+}
+
 fn was_killed(play: &Play) -> bool {
     play.said.contains(&Said::KillOwn)
 }
@@ -211,24 +224,31 @@ fn assert_promise(play: &Play, case: Case, work: Work, ended: &Ended) {
     let is_ok = matches!(ended, Ended::Ran(None));
     for name in case.names {
         let story = Story { name, said: &play.said };
-        let is_swapped = matches!(ended, Ended::Ran(Some(NamedLockError::ConnectionSwapped { .. })));
         let killed = was_killed(play) && play.is_marked || play.said.contains(&Said::KillOther);
-        assert!(story.is_known_to_be_free() || killed || is_swapped, "`{name}` may leak: {}", context());
+        assert!(story.is_known_to_be_free() || killed || story.is_outer(), "`{name}` may leak: {}", context());
         assert!(!is_ok || story.is_confirmed(), "Ok without a confirmed release of `{name}`: {}", context());
 
         let mut granted = false;
         for said in play.said.iter().filter(|said| story.is_of(said)) {
             use acquire::Answer::{Granted, GrantedUnderPseudoId};
-            granted |= matches!(said, Said::GetLock(_, Some(Granted(_) | GrantedUnderPseudoId)));
+            granted |= match said {
+                Said::GetLock(_, answer) => matches!(answer, Some(Granted(_) | GrantedUnderPseudoId)),
+                // What is held after that was not held before.
+                Said::WhoHolds(_, Some(found)) => found.is_free(),
+                _ => false,
+            };
             assert!(granted || !matches!(said, Said::Release(..)), "released what was never granted: {}", context());
         }
     }
-    assert!(!is_ok || !was_killed(play), "killed, and yet Ok: {}", context());
+    // Timeouts that can't be restored cost the session, after the release.
+    assert!(!is_ok || !was_killed(play) || case.idle_limit, "killed, and yet Ok: {}", context());
     let first = play.said.iter().find(|said| matches!(said, Said::WhoHolds(..)));
     let is_outer = matches!(first, Some(Said::WhoHolds(_, Some(found))) if found.is_asker());
     if case.reentrant && is_outer && case.names.len() == 1 {
         assert!(!play.said.contains(&Said::KillOther), "killed the session of an outer section: {}", context());
     }
+
+    assert_timeouts(play, context);
 
     let rolled_back = play.said.iter().position(|said| matches!(said, Said::RollBack { succeeded: true }));
     if let Ended::Ran(Some(NamedLockError::TransactionLeftOpen { .. })) = ended {
@@ -271,7 +291,8 @@ fn no_healthy_session_is_killed_because_statements_were_struck() {
         |_| 6,
         |play, case, work, ended| {
             assert_promise(play, case, work, ended);
-            let in_doubt = play.said.iter().any(|said| matches!(said, Said::GetLock(_, None)));
+            // Asking before leaves no doubt.
+            let in_doubt = !case.reentrant && play.said.iter().any(|said| matches!(said, Said::GetLock(_, None)));
             let excused = in_doubt || work == Work::BreaksTransactionManager;
             assert!(excused || !was_killed(play), "{case:?}, {work:?}: {ended:?}\n{:?}", play.said);
             let outer = play.server.holders.get("a").map(|(holder, _)| *holder);

@@ -64,11 +64,10 @@ pub(crate) fn ask<C: NamedLockConnection, T>(
 ) -> Result<T, Failed> {
     let (mut first, mut pauses) = (None, pauses());
     loop {
-        let error = match statement(conn) {
+        let error = match status::forgetting_failures(conn, &mut statement) {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        status::forget_statements(conn);
         let number = ready(error_number::<Blocking, C>(conn));
         if !unless.may_repeat(number) {
             return Err(Failed { number, error });

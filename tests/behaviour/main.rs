@@ -5,6 +5,7 @@ mod cost;
 mod errors;
 mod facts;
 mod hooks;
+mod hooks_at_errors;
 mod interrupted;
 mod left_open;
 mod logging;

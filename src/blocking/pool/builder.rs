@@ -67,7 +67,7 @@ impl<M: ManageConnection> NamedLockPoolBuilder<M> {
         self
     }
 
-    /// Who is told what happens. Default: [`NopLockEventHandler`].
+    /// Sets the event handler. Defaults to [`NopLockEventHandler`].
     pub fn event_handler(mut self, handler: Box<dyn HandleLockEvent>) -> Self {
         self.event_handler = handler;
         self

@@ -4,11 +4,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{error::NamedLockError, name::LockName};
 
-/// Told what happens to the sections of a [`NamedLockPool`](crate::pool::NamedLockPool). Every method does nothing by default.
+/// Receives what happens to the sections of a [`NamedLockPool`](crate::pool::NamedLockPool). Every method does nothing by default.
 ///
 /// Called on the thread of the section. Apart from [`handle_waited`](Self::handle_waited), nothing is held any more, and it
 /// is the next one's turn already. A panic in a method goes through the section to its caller, and leaves no lock behind.
-/// Of a section that panics, no end is told; of one that got neither its lock nor a timeout, nothing (its error says why).
+/// No end event is sent if the section panics. No event at all is sent if acquiring fails for any reason other than time.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,7 +102,7 @@ pub struct HeldEvent<'a> {
 pub struct HandedOffEvent<'a> {
     /// The lock.
     pub name: &'a LockName,
-    /// The how manieth hand-off it was since the server granted the lock; 1 is the first.
+    /// The number of hand-offs since the server granted the lock, starting at 1.
     pub count: u32,
 }
 
@@ -112,7 +112,8 @@ pub struct HandedOffEvent<'a> {
 pub struct TimedOutEvent<'a> {
     /// The section's locks.
     pub names: &'a [LockName],
-    /// What the caller gets, or would get: a [`Timeout`](NamedLockError::Timeout), which tells where the time went.
+    /// What the caller gets, or would get: [`Timeout`](NamedLockError::Timeout), which tells where the time went, or
+    /// [`NoConnection`](NamedLockError::NoConnection).
     pub error: &'a NamedLockError,
 }
 

@@ -121,7 +121,7 @@ where
             name: self.lock.names()[0].clone(),
             waited: deadline.elapsed(),
             in_queue: self.in_queue,
-            source,
+            source: Box::new(source),
         })
     }
 
