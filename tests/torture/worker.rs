@@ -81,6 +81,17 @@ pub fn run(orders: &Orders) {
         // Here, so that the end of the input is noticed whatever the threads do.
         control.obey_input();
     });
+    wait_until_connected(locks.pool());
+}
+
+/// What OpenSSL cleans up at the end of a process crashes a thread of the pool that is connecting.
+fn wait_until_connected(pool: &Pool<Manager>) {
+    const BOUND: Duration = Duration::from_secs(3);
+
+    let start = Instant::now();
+    while pool.state().connections < pool.max_size() && start.elapsed() < BOUND {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[derive(Debug)]
