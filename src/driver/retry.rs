@@ -1,6 +1,6 @@
 //! Asking again what `KILL QUERY` has struck.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use diesel::{
     expression::QueryMetadata,
@@ -9,8 +9,11 @@ use diesel::{
     result::QueryResult,
 };
 
-use super::Driver;
-use super::status::{NamedLockConnection, forgetting_failures};
+use super::{
+    Driver,
+    blocking::{Blocking, ready},
+    status::{NamedLockConnection, forgetting_failures},
+};
 use crate::statement::Statement;
 
 /// The pauses between the attempts at one statement: 20 attempts within some 20 ms.
@@ -25,63 +28,54 @@ pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
     (1..ATTEMPTS).map(|failed| STEP * failed.saturating_sub(AT_ONCE))
 }
 
-/// Asks until there is an answer.
+/// Attempts something until it succeeds. Only for what may be done twice.
 ///
 /// # Errors
 ///
-/// The first one, if no attempt is answered.
-pub(crate) async fn ask_again<D: Driver<C>, C, S: Statement>(conn: &mut C, question: &S) -> QueryResult<S::Answer>
-where
-    Mysql: QueryMetadata<S::SqlType>,
-{
-    let first = match D::ask(conn, question).await {
+/// The first one, if no attempt succeeds.
+async fn again<D: Driver<C>, C, T>(
+    conn: &mut C,
+    mut attempt: impl AsyncFnMut(&mut C) -> QueryResult<T>,
+) -> QueryResult<T> {
+    let first = match attempt(conn).await {
         Err(error) => error,
         answer => return answer,
     };
     for pause in pauses() {
         D::pause(pause).await;
-        if let Ok(answer) = D::ask(conn, question).await {
+        if let Ok(answer) = attempt(conn).await {
             return Ok(answer);
         }
     }
     Err(first)
 }
 
-/// The same for a statement that has no answer.
+/// Asks until there is an answer.
+pub(crate) async fn ask_again<D: Driver<C>, C, S: Statement>(conn: &mut C, question: &S) -> QueryResult<S::Answer>
+where
+    Mysql: QueryMetadata<S::SqlType>,
+{
+    again::<D, C, _>(conn, async |conn: &mut C| D::ask(conn, question).await).await
+}
+
+/// Executes a statement that has no answer, until that succeeds.
 pub(crate) async fn execute_again<D, C, S>(conn: &mut C, statement: S) -> QueryResult<()>
 where
     D: Driver<C>,
     S: QueryFragment<Mysql> + QueryId + Copy + 'static,
 {
-    let Err(first) = D::execute(conn, statement).await else { return Ok(()) };
-    for pause in pauses() {
-        D::pause(pause).await;
-        if D::execute(conn, statement).await.is_ok() {
-            return Ok(());
-        }
-    }
-    Err(first)
+    again::<D, C, _>(conn, async |conn: &mut C| D::execute(conn, statement).await).await
+}
+
+/// Executes text until that succeeds.
+pub(crate) async fn batch_again<D: Driver<C>, C>(conn: &mut C, sql: &str) -> QueryResult<()> {
+    again::<D, C, _>(conn, async |conn: &mut C| D::batch(conn, sql).await).await
 }
 
 /// The same for what Diesel sends by itself, on a blocking connection.
-///
-/// # Errors
-///
-/// The first one, if no attempt is answered.
 pub(crate) fn retry<C: NamedLockConnection, T>(
     conn: &mut C,
     mut ask: impl FnMut(&mut C) -> QueryResult<T>,
 ) -> QueryResult<T> {
-    let mut ask = || forgetting_failures(conn, &mut ask);
-    let first = match ask() {
-        Err(error) => error,
-        answer => return answer,
-    };
-    for pause in pauses() {
-        thread::sleep(pause);
-        if let Ok(answer) = ask() {
-            return Ok(answer);
-        }
-    }
-    Err(first)
+    ready(again::<Blocking, C, _>(conn, async |conn: &mut C| forgetting_failures(conn, &mut ask)))
 }

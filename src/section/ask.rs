@@ -6,7 +6,7 @@ use crate::{
     connection_id::ConnectionId,
     driver::{
         Driver,
-        retry::{ask_again, pauses},
+        retry::{ask_again, batch_again},
     },
     holder::SessionInfo,
     name::LockName,
@@ -23,26 +23,9 @@ use crate::{
 ///
 /// # Errors
 ///
-/// The last one.
+/// The first one.
 pub(crate) async fn roll_back_plainly<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
     batch_again::<D, C>(conn, ROLLBACK).await
-}
-
-/// Executes text until it succeeds.
-///
-/// # Errors
-///
-/// The last one.
-pub(super) async fn batch_again<D: Driver<C>, C>(conn: &mut C, sql: &str) -> QueryResult<()> {
-    let mut outcome = D::batch(conn, sql).await;
-    for pause in pauses() {
-        if outcome.is_ok() {
-            break;
-        }
-        D::pause(pause).await;
-        outcome = D::batch(conn, sql).await;
-    }
-    outcome
 }
 
 /// Who holds the lock.

@@ -6,12 +6,15 @@ use diesel::result::{DatabaseErrorKind, Error, QueryResult};
 
 use crate::{
     connection_id::ConnectionId,
-    driver::{Driver, retry::pauses},
+    driver::{
+        Driver,
+        retry::{batch_again, pauses},
+    },
     name::LockName,
     statement::kill::{ALLOW_KILL_WITHOUT_MAJORITY, ExpireOwn, Kill, KillOwn},
 };
 
-use super::ask::{batch_again, who_holds};
+use super::ask::who_holds;
 
 /// Kills the session of this very connection, from within. The server rolls back, then frees the locks, soon after.
 ///

@@ -1,4 +1,4 @@
-//! What can't be run here: other products, old versions, proxies. The rest is tested on real servers (`tests/seeing`).
+//! What can't be run here: other products, old versions, proxies. The rest is tested on real servers (`tests/operator`).
 
 use super::*;
 use crate::statement::facts::Member;

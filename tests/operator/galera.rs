@@ -95,7 +95,7 @@ fn start_node(port: u16, peers: &[u16], basedir: Option<&Path>) -> Server {
 fn basedir() -> TempDir {
     let basedir = tempfile::tempdir().expect("a folder");
     let true_one: String = diesel::select(diesel::dsl::sql::<Text>("@@basedir")).get_result(&mut connect()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/seeing/wsrep_sst_copy");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/operator/wsrep_sst_copy");
     fs::create_dir(basedir.path().join("bin")).unwrap();
     symlink(script, basedir.path().join("bin/wsrep_sst_copy")).unwrap();
     symlink(Path::new(&true_one).join("share"), basedir.path().join("share")).unwrap();
