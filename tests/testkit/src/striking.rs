@@ -18,6 +18,9 @@ const QUERY: u8 = 0x03;
 const PREPARE: u8 = 0x16;
 const EXECUTE: u8 = 0x17;
 
+/// What a client may agree with the server upon.
+const QUERY_ATTRIBUTES: u32 = 1 << 27;
+
 /// In place of the command, so that the server's own diagnostics are those of a statement that was struck.
 const STRUCK: &str = "SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = 1317, MESSAGE_TEXT = 'Query execution was interrupted'";
 
@@ -88,10 +91,11 @@ impl Shared {
         let (preparing, prepared) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(HashMap::new())));
         let (from_server, to_client) = (server.try_clone().expect("a socket"), client.try_clone().expect("a socket"));
         let answers = (Arc::clone(&preparing), Arc::clone(&prepared));
-        thread::spawn(move || pump_answers(from_server, to_client, &answers.0, &answers.1));
         let shared = Arc::clone(self);
         thread::spawn(move || {
-            let _ = shared.pump_commands(client, server, &preparing, &prepared);
+            let Ok(capabilities) = greet(&mut &server, &mut &client) else { return };
+            thread::spawn(move || pump_answers(from_server, to_client, &answers.0, &answers.1));
+            let _ = shared.pump_commands(client, server, capabilities, &preparing, &prepared);
         });
     }
 
@@ -99,12 +103,18 @@ impl Shared {
         &self,
         mut client: TcpStream,
         mut server: TcpStream,
+        capabilities: u32,
         preparing: &Mutex<Option<String>>,
         prepared: &Mutex<HashMap<u32, String>>,
     ) -> io::Result<()> {
+        // What libmysqlclient puts before the SQL, if the server can take it: no attributes (MySQL manual, "Query Attributes").
+        let mut attributes: &[u8] = &[];
         loop {
             let packet = read_packet(&mut client)?;
             let (sequence, payload) = (packet[3], &packet[4..]);
+            if sequence == 1 && payload.len() > 4 && id(payload) & QUERY_ATTRIBUTES & capabilities != 0 {
+                attributes = &[0, 1];
+            }
             // A command begins at sequence 0; before that, the handshake.
             let sql = match payload.first() {
                 Some(&(QUERY | PREPARE)) if sequence == 0 => Some(String::from_utf8_lossy(&payload[1..]).into_owned()),
@@ -112,8 +122,8 @@ impl Shared {
                 _ => None,
             };
             if sql.as_ref().is_some_and(|sql| self.strikes(sql)) {
-                let head = [u8::try_from(STRUCK.len() + 1).expect("a short packet"), 0, 0, 0, QUERY];
-                server.write_all(&[&head, STRUCK.as_bytes()].concat())?;
+                let length = u8::try_from(1 + attributes.len() + STRUCK.len()).expect("a short packet");
+                server.write_all(&[&[length, 0, 0, 0, QUERY], attributes, STRUCK.as_bytes()].concat())?;
                 continue;
             }
             if payload.first() == Some(&PREPARE) && sequence == 0 {
@@ -150,8 +160,18 @@ fn pump_answers(
     let _ = client.shutdown(std::net::Shutdown::Both);
 }
 
+/// Forwards the server's greeting, and returns what it is capable of (MySQL source documentation, "Protocol::HandshakeV10").
+fn greet(server: &mut impl Read, client: &mut impl Write) -> io::Result<u32> {
+    let packet = read_packet(server)?;
+    client.write_all(&packet)?;
+    // Behind the version's NUL: id, data, filler, the lower half; character set, status, the upper half.
+    let version = packet.iter().skip(5).position(|byte| *byte == 0).unwrap_or(0);
+    let at = |offset: usize| packet.get(5 + version + 1 + offset).copied().unwrap_or(0);
+    Ok(u32::from_le_bytes([at(13), at(14), at(18), at(19)]))
+}
+
 /// With its head.
-fn read_packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+fn read_packet(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut packet = vec![0; 4];
     stream.read_exact(&mut packet)?;
     let length = u32::from_le_bytes([packet[0], packet[1], packet[2], 0]) as usize;
