@@ -3,10 +3,15 @@
 //! Whatever raw SQL has begun before, or does in the work, and also if autocommit is off: the start is committed before the
 //! work begins, the end before the lock is released.
 
+use std::thread;
+
 use diesel::result::{Error, QueryResult};
 
 use crate::{
-    driver::status::{self, NamedLockConnection},
+    driver::{
+        retry::pauses,
+        status::{self, NamedLockConnection},
+    },
     name::LockName,
     statement::{
         ask_again::{Failed, Unless, ask},
@@ -60,7 +65,7 @@ impl Ledger<'_> {
     /// both or neither. `NotFound` if the last run that the ledger knows is not of this session.
     pub(super) fn succeed<C: NamedLockConnection>(&self, conn: &mut C) -> QueryResult<()> {
         // Not again if the server rolled back the transaction: what the work wrote would be missing.
-        let written = ask(conn, Unless::Interrupted, |conn| ledger::write_end(conn, self.rows(), None));
+        let written = ask(conn, Unless::Interrupted, |conn| self.write_end(conn, None));
         if written.map_err(|failed| failed.error)? == 0 {
             return Err(Error::NotFound);
         }
@@ -85,13 +90,26 @@ impl Ledger<'_> {
         }
         let written = ask(conn, Unless::Undone, |conn| {
             roll_back(conn)?;
-            let written = ledger::write_end(conn, self.rows(), Some(error.as_bytes()))?;
+            let written = self.write_end(conn, Some(error.as_bytes()))?;
             commit(conn).map(|()| written)
         });
         match written.map_err(|failed| failed.error)? {
             0 => Err(Error::NotFound),
             _ => Ok(()),
         }
+    }
+
+    /// Writes to how many rows? MariaDB 11.8 may answer an `UPDATE` that `KILL QUERY` strikes without an error: no row was found.
+    /// So it is asked again as long as the row is there.
+    fn write_end<C: NamedLockConnection>(&self, conn: &mut C, error: Option<&[u8]>) -> QueryResult<usize> {
+        for pause in pauses() {
+            let written = ledger::write_end(conn, self.rows(), error)?;
+            if written > 0 || !ledger::read(conn, self.rows())?.iter().any(Entry::is_own) {
+                return Ok(written);
+            }
+            thread::sleep(pause);
+        }
+        Ok(0)
     }
 
     /// After the clock was set back: runs that seem to begin in the future count from now on.

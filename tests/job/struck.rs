@@ -105,6 +105,8 @@ fn under_a_rain_of_kill_query_every_run_that_was_told_is_in_the_ledger() {
                 thread::sleep(Duration::from_micros(300));
             }
         });
+        // Also if an assertion fails.
+        let _dry = scopeguard::guard((), |()| dry.store(true, Ordering::Relaxed));
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(2) {
             let job = job("rain").at_most_every(HOUR).no_retry_after_failure();
@@ -130,7 +132,6 @@ fn under_a_rain_of_kill_query_every_run_that_was_told_is_in_the_ledger() {
                 }
             }
         }
-        dry.store(true, Ordering::Relaxed);
     });
     println!("{ran} ran, {failed} were struck at their lock");
     assert!(ran > 0);
