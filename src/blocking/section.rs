@@ -89,9 +89,9 @@ impl<P: Connection> Begun<P> {
         self.waited
     }
 
+    /// As far as Diesel knows.
     pub(crate) fn has_no_transaction(&mut self) -> bool {
-        let (conn, hold) = &mut *self.guarded;
-        hold.has_no_transaction::<Blocking, _>(&mut **conn)
+        matches!(status::depth(self.conn()), Ok(0))
     }
 
     /// Whether the server says that the locks are held.

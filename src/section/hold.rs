@@ -2,12 +2,12 @@
 
 use crate::{
     connection_id::ConnectionId,
-    driver::{Driver, retry::ask_again},
+    driver::Driver,
     error::NamedLockError,
     name::LockName,
     names::Names,
-    section::kill::kill_own,
-    statement::{session_timeouts::Timeouts, who_holds::WhoHolds},
+    section::{ask::who_holds, kill::kill_own},
+    statement::session_timeouts::Timeouts,
 };
 
 /// What a session holds, or may hold, of the locks of one section.
@@ -62,11 +62,6 @@ impl Hold {
         &self.names.as_slice()[index]
     }
 
-    /// Whether no transaction is open, as far as Diesel knows.
-    pub(crate) fn has_no_transaction<D: Driver<C>, C>(&self, conn: &mut C) -> bool {
-        matches!(D::depth(conn), Ok(0))
-    }
-
     pub(crate) fn has_shortened_timeouts(&self) -> bool {
         self.timeouts.is_some()
     }
@@ -75,7 +70,7 @@ impl Hold {
     /// [`release`](Self::release) finds out why.
     pub(crate) async fn is_confirmed<D: Driver<C>, C>(&self, conn: &mut C) -> bool {
         for name in self.names.as_slice() {
-            match ask_again::<D, C, _>(conn, &WhoHolds { name }).await {
+            match who_holds::<D, C>(conn, name).await {
                 Ok(found) if found.asker == self.session && found.is_asker() && !found.in_transaction => {}
                 _ => return false,
             }

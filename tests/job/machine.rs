@@ -20,6 +20,19 @@ pub fn machine_at(url: &str, job: &SingletonJob, work: Duration) -> Child {
     machine
 }
 
+/// Lets them go on one after the other, and tells what they say. The first one works.
+pub fn go_in_turn(machines: &mut [Child]) -> Vec<String> {
+    let mut said = Vec::new();
+    for machine in machines {
+        machine.go();
+        said.push(machine.hear());
+        if said.len() == 1 {
+            said.push(machine.hear());
+        }
+    }
+    said
+}
+
 /// What a machine does, where this process is one.
 pub fn be_a_machine() -> Option<()> {
     let arguments = child::arguments()?;

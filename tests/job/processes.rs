@@ -8,7 +8,7 @@ use testkit::{child::Child, world::*};
 
 use crate::{
     database::*,
-    machine::{be_a_machine, machine},
+    machine::{be_a_machine, go_in_turn, machine},
 };
 
 const WORK: Duration = Duration::from_millis(100);
@@ -42,15 +42,7 @@ fn of_three_machines_that_fire_at_the_same_moment_one_runs_the_job() {
 fn of_three_machines_that_fire_one_after_the_other_one_runs_the_job() {
     let (database, job) = (database_with_ledger(), job("in_turn"));
     let mut machines: Vec<_> = (0..3).map(|_| machine(&database, &job, Duration::ZERO)).collect();
-    let mut said = Vec::new();
-    for machine in &mut machines {
-        machine.go();
-        said.push(machine.hear());
-        if said.len() == 1 {
-            said.push(machine.hear());
-        }
-    }
-    assert_eq!(said, ["working", "ran", "not due", "not due"]);
+    assert_eq!(go_in_turn(&mut machines), ["working", "ran", "not due", "not due"]);
     assert_eq!(database.status(&job).runs, 1);
 }
 

@@ -12,7 +12,10 @@ use test_server::Server;
 
 use testkit::world::*;
 
-use crate::{database::*, machine::machine_at};
+use crate::{
+    database::*,
+    machine::{go_in_turn, machine_at},
+};
 
 fn uncommitted(database: &Database) -> MysqlConnection {
     let mut conn = database.connect();
@@ -44,15 +47,7 @@ fn of_three_machines_on_a_server_without_autocommit_one_runs_the_job() {
     conn.batch_execute("SET GLOBAL autocommit = 0").expect("a setting");
     let job = job("global");
     let mut machines = [(); 3].map(|()| machine_at(server.url(), &job, Duration::ZERO));
-    let mut said = Vec::new();
-    for machine in &mut machines {
-        machine.go();
-        said.push(machine.hear());
-        if said.len() == 1 {
-            said.push(machine.hear());
-        }
-    }
-    assert_eq!(said, ["working", "ran", "not due", "not due"]);
+    assert_eq!(go_in_turn(&mut machines), ["working", "ran", "not due", "not due"]);
 }
 
 /// Rows that stay locked would let the other one wait until `innodb_lock_wait_timeout`.
