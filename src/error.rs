@@ -4,6 +4,7 @@ use std::{convert::Infallible, error::Error, time::Duration};
 
 use crate::{
     connection_id::ConnectionId,
+    error_text::{already_held, behind, held_by, left_open, spent, stray},
     holder::SessionInfo,
     idle_limit::InvalidIdleLimit,
     name::{InvalidName, LockName},
@@ -131,17 +132,19 @@ pub enum NamedLockError {
         depth: u32,
     },
 
-    /// The work succeeded, but left a transaction open. It was rolled back before the lock was released.
-    #[error(
-        "the work under named lock `{name}` left a transaction open (depth {depth}): it was rolled back before the \
-         release; commit it inside the work (`conn.transaction`)"
-    )]
+    /// The closure succeeded, but left a transaction open. It was rolled back before the lock was released.
+    ///
+    /// Or the closure succeeded although the `ROLLBACK` of a transaction of its own had failed, as when `KILL QUERY` struck it.
+    /// What was open, if anything, was rolled back. Diesel begins no transaction on such a connection any more: drop it. A pool
+    /// closes it at check-in.
+    #[error("{}", left_open(.name, *.depth))]
     #[non_exhaustive]
     TransactionLeftOpen {
         /// The lock; of several, the first.
         name: LockName,
-        /// How many transactions and savepoints the work had left open.
-        depth: u32,
+        /// How many transactions and savepoints the closure had left open. `None` if Diesel did not know any more: its
+        /// transaction manager was in error.
+        depth: Option<u32>,
     },
 
     /// Sessions wait for each other's named locks in a circle, and the server chose this one to give up. The work has
@@ -310,46 +313,6 @@ impl NamedLockError {
                 | Self::Interrupted { .. }
                 | Self::Broken { .. }
         )
-    }
-}
-
-fn held_by(holder: &Option<Box<SessionInfo>>) -> String {
-    holder.as_ref().map_or_else(String::new, |holder| format!(", held by {holder}"))
-}
-
-fn behind(in_queue: Duration) -> String {
-    if in_queue.is_zero() { String::new() } else { format!(" ({in_queue:.3?} behind other threads of this process)") }
-}
-
-fn spent(waited: Duration, in_queue: Duration, in_checkout: Duration) -> String {
-    if in_queue + in_checkout == Duration::ZERO {
-        return String::new();
-    }
-    let on_server = waited.saturating_sub(in_queue + in_checkout);
-    format!(
-        " ({in_queue:.3?} behind other threads of this process, {in_checkout:.3?} for a connection of the pool, \
-         {on_server:.3?} on the server)"
-    )
-}
-
-fn already_held(name: &LockName, connection_id: Option<ConnectionId>) -> String {
-    match connection_id {
-        Some(id) => format!(
-            "connection {id} itself holds named lock `{name}` already: use another name in the inner section, or make it \
-             `reentrant()`; if there is no outer section, a `GET_LOCK` by hand was not released"
-        ),
-        None => format!(
-            "this very thread is in a section on named lock `{name}` already, which the inner one would wait for: use \
-             another name, or run it `reentrant()` on the connection that the outer section's work got"
-        ),
-    }
-}
-
-fn stray(expected: ConnectionId, ended: bool, failed: bool) -> String {
-    match (ended, failed) {
-        (true, _) => format!("connection {expected} was ended"),
-        (false, false) => format!("connection {expected} was not seen to hold the lock any more"),
-        (false, true) => format!("connection {expected} COULD NOT BE ENDED and still holds the lock"),
     }
 }
 

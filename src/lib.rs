@@ -54,6 +54,7 @@ pub mod docs;
 #[cfg(feature = "blocking")]
 mod driver;
 mod error;
+mod error_text;
 #[cfg(feature = "fence")]
 pub mod fence;
 mod holder;

@@ -8,7 +8,18 @@ use std::{
 
 /// From the lowest. What is on a floor uses its neighbours and what is below, never what is above.
 const FLOORS: [&[&str]; 7] = [
-    &["connection_id", "deadline", "error", "holder", "idle_limit", "log_target", "name", "names", "operator_error"],
+    &[
+        "connection_id",
+        "deadline",
+        "error",
+        "error_text",
+        "holder",
+        "idle_limit",
+        "log_target",
+        "name",
+        "names",
+        "operator_error",
+    ],
     &["driver", "statement"],
     &["section"],
     &["lock"],

@@ -148,9 +148,9 @@ pub trait NamedLockExt: NamedLockConnection {
     ///
     /// Servers, firewalls and proxies end sessions that are idle for long, and the lock ends with the session. So the
     /// connection is lent to another thread, which pings it at once and then every `interval` (less than a millisecond
-    /// counts as one): one round trip each. A ping that fails is sent once more, since `KILL QUERY` may have struck it; when it
-    /// fails again, [`Watch::is_lost`] is true from then on, the connection is marked so that a pool closes it, and the
-    /// section ends as [`Lost`](NamedLockError::Lost).
+    /// counts as one): one round trip each. A ping that fails is repeated, up to 20 times, since `KILL QUERY` may have struck it.
+    /// If all of them fail, [`Watch::is_lost`] is true from then on, the connection is marked so that a pool closes it, and the
+    /// session is killed when `compute` has returned, so that the section ends as [`Lost`](NamedLockError::Lost).
     ///
     /// Choose an interval well below the shortest time that anybody allows a session to be idle: a third of it leaves room
     /// for a ping that is late.

@@ -20,7 +20,7 @@ use crate::{
         status::{self, NamedLockConnection},
     },
     log_target::TARGET,
-    section::ask::ping,
+    section::{ask::ping, kill::kill_own},
 };
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
@@ -70,8 +70,10 @@ impl Watch {
             if let Err(error) = ready(ping::<Blocking, C>(conn)) {
                 drop(lost);
                 warn!(target: TARGET, "a ping failed, the lock is taken for lost: {error}");
-                // Had it only been struck, the release could succeed, after this was said.
-                return status::mark_broken(conn);
+                status::mark_broken(conn);
+                // If it was only struck, the release could succeed, after this was said. Later, a `KILL` is less likely to fail, too.
+                let _ = computing.recv();
+                return ready(kill_own::<Blocking, C>(conn));
             }
             self.heard.store(u64::try_from(sent.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
             if computing.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {

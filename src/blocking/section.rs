@@ -149,10 +149,10 @@ fn release_unwinding<C: NamedLockConnection>(conn: &mut C, mut hold: Hold) {
             warn!(target: TARGET, connection = hold.session().get(); "after a panic: {error}");
         }
     };
-    if catch_unwind(AssertUnwindSafe(release)).is_err() {
-        kill_silently(conn);
+    match catch_unwind(AssertUnwindSafe(release)) {
+        Ok(()) => restore_timeouts(conn, &mut hold),
+        Err(_) => kill_silently(conn),
     }
-    restore_timeouts(conn, &mut hold);
 }
 
 /// The section is over: a panic of a hook is not to cost the caller its outcome any more.

@@ -68,8 +68,8 @@ impl Hold {
             Ok(other) => return Ok(other),
             Err(source) => Err(source),
         };
-        match depth.and_then(|depth| rolled_back.map(|()| depth)) {
-            Ok(depth) => Err(NamedLockError::TransactionLeftOpen { name: self.names.first().clone(), depth }),
+        match rolled_back {
+            Ok(()) => Err(NamedLockError::TransactionLeftOpen { name: self.names.first().clone(), depth: depth.ok() }),
             Err(source) => {
                 self.kill::<D, C>(conn).await;
                 Err(self.lost(0, Some(source)))
@@ -190,12 +190,9 @@ impl Hold {
     /// nobody is to be surprised later by timeouts so short.
     pub(crate) async fn restore_timeouts<D: Driver<C>, C>(&mut self, conn: &mut C) {
         let Some(before) = self.timeouts else { return };
-        // With a transaction manager in error, the session was killed, or is gone.
-        let restored = match self.has_pseudo_id {
-            // The statement looks at `CONNECTION_ID()`, and would leave this session's timeouts alone.
-            true => false,
-            false => D::depth(conn).is_err() || execute_again::<D, C, _>(conn, SetTimeouts(before)).await.is_ok(),
-        };
+        // With a pseudo id, the statement, which looks at `CONNECTION_ID()`, would leave this session's timeouts alone.
+        let restored =
+            self.killed || !self.has_pseudo_id && execute_again::<D, C, _>(conn, SetTimeouts(before)).await.is_ok();
         if !restored {
             D::mark_broken(conn);
             kill_own::<D, C>(conn).await;
@@ -208,7 +205,8 @@ impl Hold {
 /// Rolls back whatever is open, through Diesel, as long as the depth falls.
 async fn roll_back_all<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
     loop {
-        let depth = D::depth(conn)?;
+        // In error, after a `ROLLBACK` in the work that failed: Diesel sends no other, and the mark stays.
+        let Ok(depth) = D::depth(conn) else { return roll_back_plainly::<D, C>(conn).await };
         if depth == 0 {
             return Ok(());
         }

@@ -10,13 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{
-    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
-    prelude::*,
-};
+use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
 
-use testkit::world::*;
+use testkit::{striking::Striking, world::*};
 
 type Outcome<T> = Result<T, NamedLockError>;
 
@@ -280,12 +277,14 @@ fn a_re_entrant_section_under_kill_query_never_costs_the_outer_one_its_lock() {
     });
 }
 
-/// Work that leaves Diesel's transaction manager in error gives no way out but to end the session.
+/// A release that is struck for ever gives no way out but to end the session.
 #[test]
 fn a_session_that_has_to_be_ended_is_ended_even_under_a_rain_of_kill_query() {
     bounded("sessions to be ended under KILL QUERY", || {
+        let proxy = Striking::to(server().tcp_url());
         for _ in 0..50 {
-            let (mut conn, name) = (connect(), fresh("end"));
+            let mut conn = MysqlConnection::establish(proxy.url()).expect("a connection through the proxy");
+            let name = fresh("end");
             let (own, dry, clouds) = (id(&mut conn), AtomicBool::new(false), Barrier::new(4));
             thread::scope(|scope| {
                 for _ in 0..3 {
@@ -294,14 +293,15 @@ fn a_session_that_has_to_be_ended_is_ended_even_under_a_rain_of_kill_query() {
                         kill_queries_until(&dry, own);
                     });
                 }
-                let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |conn| {
-                    AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
+                let outcome: Outcome<()> = conn.with_named_lock(&name, SOON, |_| {
+                    proxy.strike(u32::MAX, "RELEASE_LOCK(");
                     clouds.wait();
                     thread::sleep(Duration::from_millis(2));
                     Ok(())
                 });
                 dry.store(true, Ordering::Relaxed);
                 assert!(matches!(outcome, Err(NamedLockError::Lost { .. })), "{outcome:?}");
+                assert!(proxy.struck() > 0, "the release was not refused");
             });
             assert_free_soon(&name);
         }

@@ -22,7 +22,7 @@ fn two_levels_that_are_left_open_after_ddl_are_told_and_the_session_lives() {
             Ok(())
         });
         assert!(
-            matches!(outcome, Err(NamedLockError::TransactionLeftOpen { depth, .. }) if depth == levels),
+            matches!(outcome, Err(NamedLockError::TransactionLeftOpen { depth, .. }) if depth == Some(levels)),
             "{levels}: {outcome:?}"
         );
         assert_free(&name);

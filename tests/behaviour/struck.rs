@@ -172,7 +172,7 @@ fn a_transaction_left_open_is_told_as_that_however_often_its_roll_back_is_struck
                 struck.strike_at(sql)
             });
             assert!(
-                matches!(outcome, Err(NamedLockError::TransactionLeftOpen { depth: 1, .. })),
+                matches!(outcome, Err(NamedLockError::TransactionLeftOpen { depth: Some(1), .. })),
                 "`{sql}` struck {} times: {outcome:?}",
                 struck.times
             );

@@ -7,10 +7,11 @@ use std::{
 
 use diesel::{
     MysqlConnection, RunQueryDsl,
-    connection::{AnsiTransactionManager, TransactionManager},
     r2d2::{self, CustomizeConnection, Pool},
     sql_query,
 };
+
+use testkit::striking::Striking;
 
 use crate::{
     scenario::{Outcome::*, SOON, Scenario, Served::*, scenario},
@@ -113,15 +114,16 @@ impl std::fmt::Debug for Hoard {
 }
 
 fn pool_that_keeps_removed_connections(stage: &Stage) {
-    let hoard = Hoard::default();
+    let (hoard, proxy) = (Hoard::default(), Striking::to(stage.server.tcp_url()));
     let pool = Pool::builder().max_size(1).connection_customizer(Box::new(hoard.clone()));
-    let pool = pool.build(Manager::new(stage.server.url())).expect("a pool");
+    let pool = pool.build(Manager::new(proxy.url())).expect("a pool");
     let (mut conn, own) = stage.checkout(&pool);
-    stage.section(&stage.lock(), &mut conn, |conn| {
-        // What has become of a transaction is no longer known, so no release could be trusted.
-        AnsiTransactionManager::transaction_manager_status_mut(&mut **conn).set_in_error();
+    stage.section(&stage.lock(), &mut conn, |_| {
+        // No release succeeds.
+        proxy.strike(u32::MAX, "RELEASE_LOCK(");
         Result::Ok(())
     });
+    proxy.strike(0, "");
     stage.free_and_serves(conn, &pool);
     stage.check(hoard.0.lock().unwrap().len() == 1, "the connection was not kept");
     stage.until_gone(own);

@@ -91,7 +91,7 @@ fn a_transaction_left_open_is_rolled_back_before_the_end_is_recorded() {
         Ok::<_, JobError>(())
     });
     assert!(
-        matches!(outcome, Err(JobError::Lock(NamedLockError::TransactionLeftOpen { depth: 1, .. }))),
+        matches!(outcome, Err(JobError::Lock(NamedLockError::TransactionLeftOpen { depth: Some(1), .. }))),
         "{outcome:?}"
     );
     assert!(recorded_error(&database, &job).contains("left a transaction open"));

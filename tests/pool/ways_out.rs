@@ -70,7 +70,7 @@ fn a_transaction_left_open_is_rolled_back_before_the_next_one() {
         begin(conn).unwrap();
         sql_query(format!("INSERT INTO {table} VALUES (1)")).execute(conn).unwrap();
     });
-    assert!(matches!(outcome, Err(NamedLockError::TransactionLeftOpen { depth: 1, .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(NamedLockError::TransactionLeftOpen { depth: Some(1), .. })), "{outcome:?}");
     assert_eq!(number(&mut connect(), &format!("SELECT COUNT(*) AS number FROM {table}")), Some(0));
     sql_query(format!("DROP TABLE {table}")).execute(&mut connect()).unwrap();
 }
