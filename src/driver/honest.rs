@@ -18,24 +18,26 @@ use crate::{
     },
 };
 
-use super::script::{OTHER, OWN, Said, Scripted, Server};
+use super::script::{OTHER, OWN, SECOND, Said, Scripted, Server};
 
 /// In seconds: the default of both servers.
 pub(crate) const WAIT_TIMEOUT: u64 = 28_800;
 
 fn get_lock(server: &mut Server, name: &LockName) -> acquire::Answer {
+    let session = if server.proxied == Some(name.as_str()) { SECOND } else { OWN };
     match server.holders.get(name.as_str()) {
-        Some((holder, _)) if *holder == OWN => acquire::Answer::HeldBefore(OWN),
+        Some((holder, _)) if *holder == session => acquire::Answer::HeldBefore(session),
         Some(_) => acquire::Answer::Busy,
         None => {
-            server.holders.insert(name.as_str().to_owned(), (OWN, 1));
-            acquire::Answer::Granted(OWN)
+            server.holders.insert(name.as_str().to_owned(), (session, 1));
+            acquire::Answer::Granted(session)
         }
     }
 }
 
-const ACQUIRE: [acquire::Answer; 5] = [
+const ACQUIRE: [acquire::Answer; 6] = [
     acquire::Answer::Granted(OWN),
+    acquire::Answer::Granted(OTHER),
     acquire::Answer::GrantedUnderPseudoId,
     acquire::Answer::HeldBefore(OWN),
     acquire::Answer::Busy,

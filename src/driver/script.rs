@@ -26,6 +26,8 @@ use crate::{
 
 pub(crate) const OWN: ConnectionId = ConnectionId::new(7);
 pub(crate) const OTHER: ConnectionId = ConnectionId::new(9);
+/// That of a proxy which sends some statements over a connection of its own.
+pub(crate) const SECOND: ConnectionId = ConnectionId::new(11);
 
 /// What a statement needs to be played. An answer is of the type that the statement has for it.
 pub(crate) trait Scripted {
@@ -46,12 +48,14 @@ pub(crate) struct Server {
     pub(crate) is_own_session_gone: bool,
     /// How long the own session may be idle, if that was set.
     pub(crate) wait_timeout: Option<u64>,
+    /// The lock for which a proxy asks in its second session.
+    pub(crate) proxied: Option<&'static str>,
 }
 
 impl Server {
-    fn kill_own_session(&mut self) {
-        self.is_own_session_gone = true;
-        self.holders.retain(|_, (holder, _)| *holder != OWN);
+    fn kill(&mut self, session: ConnectionId) {
+        self.is_own_session_gone |= session == OWN;
+        self.holders.retain(|_, (holder, _)| *holder != session);
     }
 }
 
@@ -119,6 +123,7 @@ pub(crate) fn explore(plays: Plays, limit: usize, mut run: impl FnMut(&mut Play)
         run(&mut play);
         count += 1;
         choices = play.choices;
+        choices.limit = limit;
         if !choices.advance() {
             return count;
         }
@@ -133,8 +138,12 @@ struct Choices {
 }
 
 impl Choices {
+    fn are_made(&self) -> bool {
+        self.at == self.limit
+    }
+
     fn choose(&mut self, options: usize) -> usize {
-        if self.at == self.limit {
+        if self.are_made() {
             return 0;
         }
         if self.at == self.path.len() {
@@ -157,12 +166,18 @@ impl Choices {
 }
 
 impl Play {
+    /// Another choice, which does not count among those that vary.
+    pub(crate) fn choose<T: Copy>(&mut self, options: &[T]) -> T {
+        self.choices.limit += 1;
+        options[self.choices.choose(options.len())]
+    }
+
     /// Takes the application's hooks off: none panics any more.
     pub(crate) fn silence(&mut self) {
         self.is_silent = true;
     }
 
-    fn fate(&mut self, lies: usize) -> Fate {
+    fn fate(&mut self, lies: impl FnOnce() -> usize) -> Fate {
         if self.is_dead || self.server.is_own_session_gone {
             return Fate::StruckBefore;
         }
@@ -171,16 +186,20 @@ impl Play {
             return Fate::StruckBefore;
         }
         match self.plays {
-            Plays::Anything => match self.choices.choose(lies + if self.is_silent { 3 } else { 4 }) {
-                0 => Fate::Honest,
-                1 => Fate::StruckBefore,
-                2 => {
-                    self.is_dead = true;
-                    Fate::StruckBefore
+            Plays::Anything if self.choices.are_made() => Fate::Honest,
+            Plays::Anything => {
+                let lies = lies();
+                match self.choices.choose(lies + if self.is_silent { 3 } else { 4 }) {
+                    0 => Fate::Honest,
+                    1 => Fate::StruckBefore,
+                    2 => {
+                        self.is_dead = true;
+                        Fate::StruckBefore
+                    }
+                    lie if lie < lies + 3 => Fate::Lie(lie - 3),
+                    _ => resume_unwind(Box::new("a hook")),
                 }
-                lie if lie < lies + 3 => Fate::Lie(lie - 3),
-                _ => resume_unwind(Box::new("a hook")),
-            },
+            }
             Plays::Strikes { in_a_row } => match self.choices.choose(if self.had_burst { 3 } else { 4 }) {
                 0 => Fate::Honest,
                 1 => Fate::StruckBefore,
@@ -210,10 +229,9 @@ impl Driver<Play> for Script {
     where
         Mysql: QueryMetadata<S::SqlType>,
     {
-        let mut lies = statement.lies();
-        let answer = match play.fate(lies.len()) {
+        let answer = match play.fate(|| statement.lies().len()) {
             Fate::Honest => Some(statement.honest(&mut play.server)),
-            Fate::Lie(lie) => Some(lies.swap_remove(lie)),
+            Fate::Lie(lie) => Some(statement.lies().swap_remove(lie)),
             Fate::StruckBefore => None,
             Fate::StruckAfter => {
                 statement.honest(&mut play.server);
@@ -226,16 +244,19 @@ impl Driver<Play> for Script {
     }
 
     async fn execute<S: QueryFragment<Mysql> + QueryId + 'static>(play: &mut Play, statement: S) -> QueryResult<()> {
-        let (is_kill_own, is_kill) = (is::<S, KillOwn>(), is::<S, Kill>());
-        let fate = play.fate(0);
+        let (is_kill_own, kill) = (is::<S, KillOwn>(), (&statement as &dyn Any).downcast_ref::<Kill>());
+        let fate = play.fate(|| 0);
         play.said.push(match () {
             () if is_kill_own => Said::KillOwn,
-            () if is_kill => Said::KillOther,
+            () if kill.is_some() => Said::KillOther,
             () => Said::Else,
         });
         if is_kill_own && !matches!(fate, Fate::StruckBefore) {
-            play.server.kill_own_session();
+            play.server.kill(OWN);
             return Err(struck());
+        }
+        if let (Some(Kill(session)), Fate::Honest | Fate::StruckAfter) = (kill, &fate) {
+            play.server.kill(*session);
         }
         let timeouts = (&statement as &dyn Any).downcast_ref::<SetTimeouts>();
         if let (Some(SetTimeouts(timeouts)), Fate::Honest | Fate::StruckAfter) = (timeouts, &fate) {
@@ -245,7 +266,7 @@ impl Driver<Play> for Script {
     }
 
     async fn batch(play: &mut Play, sql: &str) -> QueryResult<()> {
-        let succeeded = matches!(play.fate(0), Fate::Honest);
+        let succeeded = matches!(play.fate(|| 0), Fate::Honest);
         play.said.push(match sql {
             "ROLLBACK" => Said::RollBack { succeeded },
             _ => Said::Else,
@@ -255,7 +276,7 @@ impl Driver<Play> for Script {
 
     /// As Diesel's transaction manager: a savepoint that can't be rolled back falls away, a transaction puts it in error.
     async fn roll_back_innermost(play: &mut Play) -> QueryResult<()> {
-        let succeeded = matches!(play.fate(0), Fate::Honest);
+        let succeeded = matches!(play.fate(|| 0), Fate::Honest);
         play.said.push(Said::RollBack { succeeded });
         if succeeded || play.depth > 1 {
             play.depth -= 1;

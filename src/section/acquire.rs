@@ -66,8 +66,12 @@ impl Hold {
         // Nothing was written under these locks: all that matters is whether the connection survived it.
         let was_in_doubt = self.in_doubt;
         let released = self.release::<D, C>(conn).await;
-        let is_swapped = matches!(released, Err(NamedLockError::ConnectionSwapped { .. }));
-        if was_in_doubt && is_swapped && !self.killed {
+        // Behind a proxy, another session may hold what was acquired.
+        let stays = match released {
+            Err(NamedLockError::ConnectionSwapped { source, .. }) => was_in_doubt || source.is_some(),
+            _ => false,
+        };
+        if stays && !self.killed {
             self.kill::<D, C>(conn).await;
         }
         if !self.killed {
@@ -113,7 +117,7 @@ impl Hold {
         match who_holds::<D, C>(conn, self.name(index)).await {
             Ok(found) => {
                 self.was_free = found.is_free();
-                self.check_session(index, found.asker).map(|()| found.is_asker())
+                self.check_session::<D, C>(conn, index, found.asker).map(|()| found.is_asker())
             }
             Err(source) => {
                 // No lock is in doubt, but the connection is.
@@ -134,9 +138,10 @@ impl Hold {
         let name = self.name(index).clone();
         match wait_for_lock::<D, C>(conn, &name, deadline, wait).await? {
             Answer::Granted(session) => {
-                let checked = self.check_session(index, session);
-                if checked.is_err() && kill_holder::<D, C>(conn, session, &name).await.is_err() {
-                    D::mark_broken(conn);
+                let checked = self.check_session::<D, C>(conn, index, session);
+                if checked.is_err() {
+                    // If that fails, the other session may end with this connection, which is marked.
+                    let _ = kill_holder::<D, C>(conn, session, &name).await;
                 }
                 checked
             }
@@ -154,8 +159,14 @@ impl Hold {
     }
 
     /// All locks are to be held by one session. A proxy may hand them out by the statement.
-    fn check_session(&mut self, index: usize, session: ConnectionId) -> Result<(), NamedLockError> {
+    fn check_session<D: Driver<C>, C>(
+        &mut self,
+        conn: &mut C,
+        index: usize,
+        session: ConnectionId,
+    ) -> Result<(), NamedLockError> {
         if index > 0 && session != self.session {
+            D::mark_broken(conn);
             let text = format!("the connection was session {}, and is now {session}: is there a proxy?", self.session);
             let source = Error::QueryBuilderError(text.into());
             return Err(NamedLockError::Broken { name: self.name(index).clone(), source });

@@ -17,6 +17,8 @@ pub(crate) mod kill;
 pub(crate) mod outcome;
 mod release;
 #[cfg(test)]
+mod story;
+#[cfg(test)]
 mod tests;
 
 pub use self::outcome::Section;

@@ -174,6 +174,10 @@ impl Hold {
             true => Ok(false),
             false => kill_holder::<D, C>(conn, self.session, self.name(index)).await,
         };
+        if killed.is_err() {
+            // Behind a proxy, the other session may end with this connection.
+            D::mark_broken(conn);
+        }
         self.swapped(index, other, killed)
     }
 
