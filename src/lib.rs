@@ -80,7 +80,12 @@ mod section;
 mod statement;
 
 #[cfg(feature = "blocking")]
-pub use blocking::{ext::NamedLockExt, keep_alive::Watch, pool};
+pub use blocking::{
+    ext::NamedLockExt,
+    guard::{GuardError, NamedLockGuard},
+    keep_alive::Watch,
+    pool,
+};
 pub use connection_id::ConnectionId;
 #[cfg(feature = "blocking")]
 pub use driver::status::NamedLockConnection;

@@ -10,14 +10,21 @@ use log::{debug, warn};
 use scopeguard::{OnUnwind, ScopeGuard};
 
 use crate::{
+    connection_id::ConnectionId,
     driver::{
         blocking::{Blocking, ready},
         status::{self, NamedLockConnection},
     },
     error::NamedLockError,
     log_target::TARGET,
+    name::LockName,
     names::Names,
-    section::{Hold, Request, ask::describe_holder, kill::kill_own, outcome::Section},
+    section::{
+        Hold, Request,
+        ask::{describe_holder, holds_lock},
+        kill::kill_own,
+        outcome::Section,
+    },
 };
 
 /// A section whose locks are held, on a connection that it borrows or owns. To be finished; a panic before that releases the
@@ -85,6 +92,18 @@ impl<P: Connection> Begun<P> {
         &mut self.guarded.0
     }
 
+    pub(crate) fn conn_ref(&self) -> &P::Target {
+        &self.guarded.0
+    }
+
+    pub(crate) fn names(&self) -> &[LockName] {
+        self.guarded.1.names().as_slice()
+    }
+
+    pub(crate) fn session(&self) -> ConnectionId {
+        self.guarded.1.session()
+    }
+
     pub(crate) fn waited(&self) -> Duration {
         self.waited
     }
@@ -98,6 +117,17 @@ impl<P: Connection> Begun<P> {
     pub(crate) fn is_confirmed(&mut self) -> bool {
         let (conn, hold) = &mut *self.guarded;
         ready(hold.is_confirmed::<Blocking, _>(&mut **conn))
+    }
+
+    /// Whether the connection's session holds the locks, whatever else it does.
+    pub(crate) fn still_holds(&mut self) -> Result<bool, NamedLockError> {
+        let (conn, hold) = &mut *self.guarded;
+        for name in hold.names().as_slice() {
+            if !ready(holds_lock::<Blocking, _>(&mut **conn, name))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub(crate) fn finish<T>(mut self, value: T) -> (P, Section<T>) {

@@ -6,6 +6,7 @@ mod connections;
 mod cost;
 mod errors;
 mod facts;
+mod guards;
 mod hooks;
 mod hooks_at_errors;
 mod idle_limit;

@@ -16,21 +16,21 @@ use testkit::world::*;
 use crate::line::*;
 
 #[derive(Debug, Default)]
-struct Told(std::sync::Mutex<Vec<String>>);
+pub struct Told(std::sync::Mutex<Vec<String>>);
 
 impl Told {
     fn tell(&self, what: String) {
         self.0.lock().unwrap().push(what);
     }
 
-    fn all(&self) -> Vec<String> {
+    pub fn all(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
 
 /// Shares what it is told with the test.
 #[derive(Debug)]
-struct Handler(Arc<Told>);
+pub struct Handler(pub Arc<Told>);
 
 impl HandleLockEvent for Handler {
     fn handle_waited(&self, event: WaitedEvent<'_>) {

@@ -1,83 +1,59 @@
-//! The way of one section: queue, checkout, server, work, and on to the next thread.
-
-use std::time::{Duration, Instant};
+//! The way of one section from its lock: a release, or on to the next thread.
 
 use diesel::r2d2::{ManageConnection, PooledConnection};
-use scopeguard::ScopeGuard;
 
 use super::{
-    HandedOffEvent, HeldEvent, LostEvent, NamedLockPool, NamedLockPoolBuilder, TimedOutEvent, WaitedEvent,
+    HandedOffEvent, HeldEvent, LostEvent, NamedLockPoolBuilder,
     baton::{Baton, Chain, Held},
-    queue::{self, NoTurn, Queue},
+    queue,
 };
 use crate::{
-    blocking::section::{self, Begun, Owned},
+    blocking::section::{Begun, Owned},
     driver::status::NamedLockConnection,
-    error::NamedLockError,
-    lock::NamedLock,
     name::LockName,
-    section::{Request, outcome::Section},
+    section::outcome::Section,
 };
 
-type Turn<'a, M> = queue::Turn<'a, LockName, Baton<M>>;
-type BegunPooled<M> = Begun<Owned<PooledConnection<M>>>;
+pub(super) type Turn<M> = queue::Turn<LockName, Baton<M>>;
+pub(super) type BegunPooled<M> = Begun<Owned<PooledConnection<M>>>;
 
-/// A section that asks for its lock, with the time that it has spent so far.
-pub(super) struct PooledSection<'a, M: ManageConnection> {
-    queue: &'a Queue<LockName, Baton<M>>,
-    options: &'a NamedLockPoolBuilder<M>,
-    lock: &'a NamedLock,
-    request: Request,
-    in_queue: Duration,
-    in_checkout: Duration,
-}
-
-impl<'a, M> PooledSection<'a, M>
+/// A section that holds its lock. In a panic, the lock is released before the turns end.
+pub(super) struct Entered<M>
 where
     M: ManageConnection,
     PooledConnection<M>: NamedLockConnection,
 {
-    pub(super) fn new(locks: &'a NamedLockPool<M>, lock: &'a NamedLock) -> Result<Self, NamedLockError> {
-        let (in_queue, in_checkout) = (Duration::ZERO, Duration::ZERO);
-        let (queue, options) = (&locks.0.queue, &locks.0.options);
-        Ok(Self { queue, options, lock, request: lock.request()?, in_queue, in_checkout })
+    pub(super) begun: BegunPooled<M>,
+    pub(super) turn: Turn<M>,
+    pub(super) other_turns: Vec<Turn<M>>,
+    pub(super) chain: Chain,
+    /// Whether the lock can be handed on at all.
+    pub(super) hands_off: bool,
+}
+
+impl<M> Entered<M>
+where
+    M: ManageConnection,
+    PooledConnection<M>: NamedLockConnection,
+{
+    /// Its turns may move between threads from now on.
+    pub(super) fn detach(&self) {
+        self.turn.detach();
+        self.other_turns.iter().for_each(Turn::<M>::detach);
     }
 
-    /// Runs `work` when it is its turn and the lock is held. `trusted`: whether the lock may be handed on without asking the
-    /// server, if the pool is told to.
-    pub(super) fn run<T>(
+    /// Ends the section. `is_trusted`: whether the lock may be handed on without asking the server, if the pool is told to.
+    pub(super) fn leave<T>(
         mut self,
-        work: impl FnOnce(&mut PooledConnection<M>) -> T,
-        trusted: fn(&T) -> bool,
-    ) -> Result<Section<T>, NamedLockError> {
-        self.go(work, trusted).inspect_err(|error| {
-            if matches!(error, NamedLockError::Timeout { .. } | NamedLockError::NoConnection { .. }) {
-                let event = TimedOutEvent { names: self.lock.names(), error };
-                self.options.event_handler.handle_timed_out(event);
-            }
-        })
-    }
-
-    fn go<T>(
-        &mut self,
-        work: impl FnOnce(&mut PooledConnection<M>) -> T,
-        trusted: fn(&T) -> bool,
-    ) -> Result<Section<T>, NamedLockError> {
-        let (first, others) = self.lock.names().split_first().expect("a lock has a name");
-        let (turn, baton) = self.enter(first, self.hands_off())?;
-        let turn_of = |name| self.enter(name, false).map(|(turn, _)| turn);
-        let other_turns = others.iter().map(turn_of).collect::<Result<Vec<_>, _>>()?;
-        self.in_queue = self.request.deadline.elapsed();
-
-        let (mut begun, chain) = match baton.map(ScopeGuard::into_inner) {
-            Some(Held { conn, hold, chain }) => (section::resume(Owned(conn), hold, self.in_queue), chain),
-            None => (self.begin()?, Chain::new()),
+        options: &NamedLockPoolBuilder<M>,
+        names: &[LockName],
+        value: T,
+        is_trusted: bool,
+    ) -> Section<T> {
+        let kept = self.may_hand_off(options) && self.turn.can_pass() && {
+            self.begun.has_no_transaction() && (options.unconfirmed && is_trusted || self.begun.is_confirmed())
         };
-        self.report_waited(begun.waited());
-        let value = work(begun.conn());
-        let kept = self.may_hand_off(chain) && turn.can_pass() && {
-            begun.has_no_transaction() && (self.options.unconfirmed && trusted(&value) || begun.is_confirmed())
-        };
+        let Self { begun, turn, other_turns, chain, .. } = self;
         let (section, handed_off) = if kept {
             let (Owned(conn), section, hold) = begun.keep(value);
             (section, hand_off(turn, Held { conn, hold, chain: chain.longer() }))
@@ -89,103 +65,36 @@ where
             (section, None)
         };
         drop(other_turns);
-        self.report_end(&section, handed_off);
-        Ok(section)
-    }
-
-    fn enter(&self, name: &LockName, takes_baton: bool) -> Result<(Turn<'a, M>, Option<Baton<M>>), NamedLockError> {
-        let deadline = self.request.deadline;
-        self.queue.enter(name, deadline.instant(), takes_baton).map_err(|no_turn| match no_turn {
-            NoTurn::OwnTurn => NamedLockError::AlreadyHeld { name: name.clone(), connection_id: None },
-            NoTurn::Circle if deadline.waits() => NamedLockError::Deadlock { name: name.clone(), source: None },
-            // A section that does not wait is in no circle.
-            NoTurn::Circle | NoTurn::TimedOut => NamedLockError::Timeout {
-                name: name.clone(),
-                waited: deadline.elapsed(),
-                in_queue: deadline.elapsed(),
-                in_checkout: Duration::ZERO,
-                holder: None,
-            },
-        })
-    }
-
-    fn check_out(&mut self) -> Result<PooledConnection<M>, NamedLockError> {
-        let (pool, deadline) = (&self.options.pool, self.request.deadline);
-        let usual = pool.connection_timeout();
-        // A section that does not wait for the lock needs a connection all the same.
-        let limit = if deadline.waits() { deadline.at_most(usual) } else { usual };
-        let asked = Instant::now();
-        let conn = pool.get_timeout(limit);
-        self.in_checkout += asked.elapsed();
-        conn.map_err(|source| NamedLockError::NoConnection {
-            name: self.lock.names()[0].clone(),
-            waited: deadline.elapsed(),
-            in_queue: self.in_queue,
-            source: Box::new(source),
-        })
-    }
-
-    /// Acquires the locks, on another connection if this one turns out to be stale: of a server that was restarted, say.
-    fn begin(&mut self) -> Result<BegunPooled<M>, NamedLockError> {
-        let deadline = self.request.deadline;
-        let mut others = self.options.pool.max_size();
-        loop {
-            let conn = Owned(self.check_out()?);
-            let request = Request { first_wait: deadline.remaining(), ..self.request };
-            match section::begin(conn, self.lock.locks().clone(), request) {
-                Ok(begun) => return Ok(begun),
-                Err((_, NamedLockError::Broken { .. }))
-                    if others > 0 && !(deadline.waits() && deadline.has_passed()) =>
-                {
-                    others -= 1;
-                }
-                Err((mut conn, error)) => return Err(self.with_times(section::with_holder(error, &mut *conn))),
-            }
-        }
-    }
-
-    fn with_times(&self, mut error: NamedLockError) -> NamedLockError {
-        if let NamedLockError::Timeout { in_queue, in_checkout, .. } = &mut error {
-            (*in_queue, *in_checkout) = (self.in_queue, self.in_checkout);
-        }
-        error
-    }
-
-    /// Whether this section can be handed a lock, and hand it on.
-    fn hands_off(&self) -> bool {
-        let Request { reentrant, idle_limit, .. } = self.request;
-        self.lock.names().len() == 1 && !reentrant && idle_limit.is_none() && self.options.max_hand_offs > 0
+        report_end(options, names, &section, handed_off);
+        section
     }
 
     /// Whether the lock may change hands once more before it is the turn of other processes.
-    fn may_hand_off(&self, chain: Chain) -> bool {
-        self.hands_off()
-            && chain.hand_offs < self.options.max_hand_offs
-            && chain.since.elapsed() < self.options.max_hand_off_time
+    fn may_hand_off(&self, options: &NamedLockPoolBuilder<M>) -> bool {
+        self.hands_off
+            && self.chain.hand_offs < options.max_hand_offs
+            && self.chain.since.elapsed() < options.max_hand_off_time
     }
+}
 
-    fn report_waited(&self, waited: Duration) {
-        let Self { in_queue, in_checkout, .. } = *self;
-        let on_server = waited.saturating_sub(in_queue + in_checkout);
-        let event = WaitedEvent { names: self.lock.names(), in_queue, in_checkout, on_server };
-        self.options.event_handler.handle_waited(event);
+fn report_end<M: ManageConnection, T>(
+    options: &NamedLockPoolBuilder<M>,
+    names: &[LockName],
+    section: &Section<T>,
+    handed_off: Option<u32>,
+) {
+    let handler = &options.event_handler;
+    match &section.error {
+        Some(error) => handler.handle_lost(LostEvent { names, error }),
+        None => handler.handle_held(HeldEvent { names, held: section.held }),
     }
-
-    fn report_end<T>(&self, section: &Section<T>, handed_off: Option<u32>) {
-        let names = self.lock.names();
-        let handler = &self.options.event_handler;
-        match &section.error {
-            Some(error) => handler.handle_lost(LostEvent { names, error }),
-            None => handler.handle_held(HeldEvent { names, held: section.held }),
-        }
-        if let Some(count) = handed_off {
-            handler.handle_handed_off(HandedOffEvent { name: &names[0], count });
-        }
+    if let Some(count) = handed_off {
+        handler.handle_handed_off(HandedOffEvent { name: &names[0], count });
     }
 }
 
 /// Hands the lock to the next thread, or releases it if that one has left. Returns the number of the hand-off.
-fn hand_off<M>(turn: Turn<'_, M>, held: Held<M>) -> Option<u32>
+fn hand_off<M>(turn: Turn<M>, held: Held<M>) -> Option<u32>
 where
     M: ManageConnection,
     PooledConnection<M>: NamedLockConnection,

@@ -4,19 +4,22 @@ mod baton;
 mod builder;
 mod clean_sessions;
 mod events;
+mod guard;
 mod hand_off;
 mod queue;
+mod section;
 mod sync;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
 
-use self::{baton::Baton, hand_off::PooledSection, queue::Queue};
+use self::{baton::Baton, queue::Queue, section::PooledSection};
 pub use self::{
     builder::NamedLockPoolBuilder,
     clean_sessions::CleanSessions,
     events::{HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NopLockEventHandler, TimedOutEvent, WaitedEvent},
+    guard::PooledGuard,
 };
 use crate::{
     blocking::transaction::transaction, driver::status::NamedLockConnection, error::NamedLockError, lock::NamedLock,
@@ -78,7 +81,7 @@ use crate::{
 ///   server, in turns: a turn of this process is up to `max_hand_offs` + 1 sections.
 /// * That a thread waits for itself is noticed where the inner section is called by the thread of the outer one
 ///   ([`AlreadyHeld`](NamedLockError::AlreadyHeld)), and that threads of one queue wait for each other in a circle, too
-///   ([`Deadlock`](NamedLockError::Deadlock)). A circle that goes in part through the server, or through a thread that the
+///   ([`Deadlock`](NamedLockError::Deadlock)). Of a guard, which may move between threads, neither is noticed. A circle that goes in part through the server, or through a thread that the
 ///   work has started, ends only by the timeout.
 /// * Names that differ in letter case queue apart; on MySQL they are one lock, and the server keeps them apart.
 /// * A connection that died in the pool is replaced only where the pool can tell: by its test at check-out, or by its

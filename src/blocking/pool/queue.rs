@@ -8,8 +8,8 @@ use std::{
 
 use super::sync::{Arc, Condvar, Deadline, Mutex, ThreadId, current, lock, wait};
 
-/// One line of threads for each key. Who has the turn may pass a baton to the next one.
-pub(crate) struct Queue<K, B>(Mutex<Lines<K, B>>);
+/// One line of threads for each key. Who has the turn may pass a baton to the next one. A clone is the same queue.
+pub(crate) struct Queue<K, B>(Arc<Mutex<Lines<K, B>>>);
 
 struct Lines<K, B> {
     /// Only lines with somebody in them, and each thread in a line once at most.
@@ -17,7 +17,8 @@ struct Lines<K, B> {
 }
 
 struct Line<B> {
-    turn: ThreadId,
+    /// Whose turn it is; `None` if the turn may move between threads.
+    turn: Option<ThreadId>,
     /// Passed to who has the turn now, and not yet taken up.
     baton: Option<B>,
     waiting: VecDeque<Waiter>,
@@ -42,7 +43,7 @@ pub(crate) enum NoTurn {
 
 impl<K: Eq + Hash + Clone, B> Queue<K, B> {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Lines { by_key: HashMap::new() }))
+        Self(Arc::new(Mutex::new(Lines { by_key: HashMap::new() })))
     }
 
     /// Waits for the turn, with which a baton may come. `takes_baton`: whether this thread has a use for one.
@@ -51,7 +52,7 @@ impl<K: Eq + Hash + Clone, B> Queue<K, B> {
         key: &K,
         deadline: Deadline,
         takes_baton: bool,
-    ) -> Result<(Turn<'_, K, B>, Option<B>), NoTurn> {
+    ) -> Result<(Turn<K, B>, Option<B>), NoTurn> {
         let me = current().id();
         let mut lines = lock(&self.0);
         if lines.begin(key, me) {
@@ -66,7 +67,7 @@ impl<K: Eq + Hash + Clone, B> Queue<K, B> {
             lines = guard;
             let line = lines.line(key);
             // Looked at first: who is called at the last moment has the turn, and must not leave the others without.
-            if line.turn == me {
+            if line.turn == Some(me) {
                 return Ok((Turn::new(self, key), line.baton.take()));
             }
             if timed_out {
@@ -87,12 +88,18 @@ impl<K: Eq + Hash + Clone, B> Queue<K, B> {
     }
 }
 
+impl<K, B> Clone for Queue<K, B> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 impl<K: Eq + Hash + Clone, B> Lines<K, B> {
     /// Where nobody is in line, the turn comes at once.
     fn begin(&mut self, key: &K, turn: ThreadId) -> bool {
         let free = !self.by_key.contains_key(key);
         if free {
-            self.by_key.insert(key.clone(), Line { turn, baton: None, waiting: VecDeque::new() });
+            self.by_key.insert(key.clone(), Line { turn: Some(turn), baton: None, waiting: VecDeque::new() });
         }
         free
     }
@@ -108,24 +115,24 @@ impl<K: Eq + Hash + Clone, B> Lines<K, B> {
             self.by_key.remove(key);
             return None;
         };
-        line.turn = next.thread;
+        line.turn = Some(next.thread);
         line.baton = baton;
         Some(next.called)
     }
 
     fn refuse_circle(&mut self, key: &K, me: ThreadId) -> Result<(), NoTurn> {
         let mut in_front = self.line(key).turn;
-        if in_front == me {
+        if in_front == Some(me) {
             return Err(NoTurn::OwnTurn);
         }
         // Most threads have no turn at all, and so nobody who waits for them.
-        if self.by_key.values().all(|line| line.turn != me) {
+        if self.by_key.values().all(|line| line.turn != Some(me)) {
             return Ok(());
         }
         // Ends, since a thread waits in one line at most, and those in line already are in no circle.
-        while let Some(line) = self.by_key.values().find(|line| line.has_waiting(in_front)) {
+        while let Some(line) = in_front.and_then(|thread| self.by_key.values().find(|line| line.has_waiting(thread))) {
             in_front = line.turn;
-            if in_front == me {
+            if in_front == Some(me) {
                 return Err(NoTurn::Circle);
             }
         }
@@ -145,15 +152,20 @@ impl<B> Line<B> {
 
 /// The turn. Ends when dropped, also by a panic; then it is the next one's.
 #[must_use = "a turn that is dropped has ended"]
-pub(crate) struct Turn<'q, K: Eq + Hash + Clone, B> {
-    queue: &'q Queue<K, B>,
+pub(crate) struct Turn<K: Eq + Hash + Clone, B> {
+    queue: Queue<K, B>,
     key: K,
     ended: bool,
 }
 
-impl<'q, K: Eq + Hash + Clone, B> Turn<'q, K, B> {
-    fn new(queue: &'q Queue<K, B>, key: &K) -> Self {
-        Self { queue, key: key.clone(), ended: false }
+impl<K: Eq + Hash + Clone, B> Turn<K, B> {
+    fn new(queue: &Queue<K, B>, key: &K) -> Self {
+        Self { queue: queue.clone(), key: key.clone(), ended: false }
+    }
+
+    /// From now on, it is no thread's own, and may move between them: nobody is refused because of it.
+    pub(crate) fn detach(&self) {
+        lock(&self.queue.0).line(&self.key).turn = None;
     }
 
     /// Whether the next one is there and takes a baton. It may leave at any time.
@@ -176,7 +188,7 @@ impl<'q, K: Eq + Hash + Clone, B> Turn<'q, K, B> {
     }
 }
 
-impl<K: Eq + Hash + Clone, B> Drop for Turn<'_, K, B> {
+impl<K: Eq + Hash + Clone, B> Drop for Turn<K, B> {
     fn drop(&mut self) {
         if self.ended {
             return;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    sync::Deadline::Never,
+    sync::Deadline::{Never, Passes},
     world::{
         Came::{self, Circle, Turn, TurnWithBaton},
         World, explore, join,
@@ -41,4 +41,46 @@ fn of_three_threads_in_a_circle_one_is_refused() {
 #[test]
 fn a_chain_that_ends_is_no_circle() {
     assert_eq!(refused([(0, 1), (1, 2), (2, 3)]), BTreeSet::from([[false, false, false]]));
+}
+
+/// A turn that moves to another thread is not the business of the one that got it.
+#[test]
+fn who_gave_its_turn_away_may_wait_for_the_same_one_again() {
+    let outcomes = explore(|world| {
+        let (turn, _) = world.queue.enter(&0, Never, false).unwrap();
+        turn.detach();
+        let has_it = world.spawn(move |_| drop(turn));
+        let came = world.section(0, Never);
+        has_it.join().unwrap();
+        came
+    });
+    assert_eq!(outcomes, BTreeSet::from([Turn]));
+}
+
+#[test]
+fn who_waits_for_a_turn_that_was_given_away_is_in_no_circle() {
+    let outcomes = explore(|world| {
+        let (turn, _) = world.queue.enter(&0, Never, false).unwrap();
+        turn.detach();
+        let has_it = world.spawn(move |_| drop(turn));
+        // It waits, perhaps, for a turn of the thread that gave the other one away.
+        let other = world.spawn(|world| one_in_the_other(world, 1, 0));
+        let came = world.section(1, Never);
+        has_it.join().unwrap();
+        assert!(matches!(came, Turn | TurnWithBaton));
+        other.join().unwrap()
+    });
+    assert_eq!(outcomes, BTreeSet::from([Turn]));
+}
+
+#[test]
+fn who_has_a_turn_that_was_given_away_is_not_seen_to_wait_for_itself() {
+    let outcomes = explore(|world| {
+        let (turn, _) = world.queue.enter(&0, Never, false).unwrap();
+        turn.detach();
+        let came = world.section(0, Passes);
+        drop(turn);
+        came
+    });
+    assert_eq!(outcomes, BTreeSet::from([Came::TimedOut]));
 }

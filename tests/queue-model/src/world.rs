@@ -137,7 +137,7 @@ impl World {
     }
 
     /// Ends a turn; the next one gets the lock where it takes it. Returns what `can_pass` said and what `pass` did.
-    pub(crate) fn hand_off(&self, turn: Turn<'_, usize, Held>, held: Held) -> (bool, bool) {
+    pub(crate) fn hand_off(&self, turn: Turn<usize, Held>, held: Held) -> (bool, bool) {
         let can_pass = turn.can_pass();
         match turn.pass(held) {
             Ok(()) => {

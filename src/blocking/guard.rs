@@ -1,0 +1,223 @@
+//! A lock that is held for as long as a value lives, with the connection that it is held on.
+
+use std::{
+    error::Error,
+    fmt,
+    ops::{Deref, DerefMut},
+    thread,
+};
+
+use crate::{
+    blocking::{
+        section::{self, Begun, Owned},
+        transaction::transaction,
+    },
+    connection_id::ConnectionId,
+    driver::status::NamedLockConnection,
+    error::NamedLockError,
+    lock::NamedLock,
+    name::LockName,
+};
+
+/// A named lock that is held, and the connection that it is held on.
+///
+/// Returned by [`NamedLock::acquire`]. It dereferences to the connection, so that all of Diesel can be used on it, and also
+/// sections over other locks ([`with_named_lock`](crate::NamedLockExt::with_named_lock)). It may move between threads.
+///
+/// # When it is dropped
+///
+/// The same happens as in [`release`](Self::release), also if a panic drops it. What nobody can be told of any more is logged
+/// at `warn`, with the lock and the connection. Then the connection is dropped, too: a pool gets it back.
+///
+/// # What it does not promise
+///
+/// [What holds for every section](NamedLock::run), and:
+///
+/// * A guard does not notice by itself that its lock was lost: ask [`still_holds`](Self::still_holds). It says so when it is
+///   released.
+/// * A guard that is never dropped never releases: in `mem::forget`, in a `static`, at `process::exit`. Its connection goes
+///   nowhere either, so no pool gets a connection with the lock. The lock is free when the process has ended.
+/// * A panic of the application's own hook (Diesel's `Instrumentation`) in the release goes on, out of `drop`. The lock is
+///   released or its session killed first.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct NamedLockGuard<C: NamedLockConnection> {
+    /// Until it is released.
+    begun: Option<Begun<Owned<C>>>,
+}
+
+/// The error of a lock that could not be acquired or released, with the connection.
+///
+/// If it is dropped, so is the connection. `?` turns it into a [`NamedLockError`]. For any other error type, use
+/// `.map_err(NamedLockError::from)?`.
+pub struct GuardError<C> {
+    /// The connection. It is sound, or marked so that a pool closes it.
+    pub conn: C,
+    /// What went wrong.
+    pub error: NamedLockError,
+}
+
+impl NamedLock {
+    /// Acquires the lock on a connection that the guard then owns: plain, pooled by r2d2, or of a manager of your own.
+    ///
+    /// For a lock that outlives a function, or moves to another thread. In all other cases, prefer [`run`](Self::run): the end
+    /// of a closure can't be missed. With a pool whose connections are scarce, use
+    /// [`NamedLockPool::acquire`](crate::pool::NamedLockPool::acquire).
+    ///
+    /// ```no_run
+    /// use diesel::{MysqlConnection, prelude::*, r2d2::{ConnectionManager, Pool}};
+    /// use diesel_named_lock::{NamedLock, NamedLockError};
+    ///
+    /// fn import(pool: &Pool<ConnectionManager<MysqlConnection>>) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let lock = NamedLock::new("import")?;
+    ///     let mut guard = lock.acquire(pool.get()?).map_err(NamedLockError::from)?;
+    ///     diesel::sql_query("UPDATE imports SET running = 1").execute(&mut *guard)?;
+    ///     let _conn = guard.release().map_err(NamedLockError::from)?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the connection with the reason: any [`NamedLockError`] for which [`work_ran`](NamedLockError::work_ran) is
+    /// `false`. Nothing is held.
+    pub fn acquire<C: NamedLockConnection>(&self, conn: C) -> Result<NamedLockGuard<C>, GuardError<C>> {
+        let request = match self.request() {
+            Ok(request) => request,
+            Err(error) => return Err(GuardError { conn, error }),
+        };
+        match section::begin(Owned(conn), self.locks().clone(), request) {
+            Ok(begun) => Ok(NamedLockGuard { begun: Some(begun) }),
+            Err((Owned(mut conn), error)) => {
+                let error = section::with_holder(error, &mut conn);
+                Err(GuardError { conn, error })
+            }
+        }
+    }
+}
+
+impl<C: NamedLockConnection> NamedLockGuard<C> {
+    /// Rolls back what is open, releases the lock, waits until the server has confirmed that, and returns the connection.
+    ///
+    /// # Errors
+    ///
+    /// Returns the connection with what was lost:
+    ///
+    /// * [`Lost`](NamedLockError::Lost) or [`ConnectionSwapped`](NamedLockError::ConnectionSwapped) if the lock was not held to
+    ///   the end. The session was killed, or holds nothing.
+    /// * [`TransactionLeftOpen`](NamedLockError::TransactionLeftOpen) if a transaction was open. It was rolled back. The lock
+    ///   was held to the end.
+    pub fn release(mut self) -> Result<C, GuardError<C>> {
+        let (Owned(conn), section) = self.begun.take().expect(NOT_RELEASED).finish(());
+        match section.error {
+            None => Ok(conn),
+            Some(error) => Err(GuardError { conn, error }),
+        }
+    }
+
+    /// Runs `work` inside a transaction, as Diesel's `transaction` does.
+    ///
+    /// In addition, a `ROLLBACK` that `KILL QUERY` has struck is sent again, as in
+    /// [`run_transaction`](NamedLock::run_transaction).
+    ///
+    /// # Errors
+    ///
+    /// Returns what `work` returns as `Err`, and Diesel's own errors from `BEGIN`, `COMMIT` and `ROLLBACK`.
+    pub fn transaction<T, E, F>(&mut self, work: F) -> Result<T, E>
+    where
+        E: From<diesel::result::Error>,
+        F: FnOnce(&mut C) -> Result<T, E>,
+    {
+        transaction(self.begun_mut().conn(), work)
+    }
+
+    /// Whether the session holds the lock at this moment: of several, each. One round trip for each lock.
+    ///
+    /// It may be lost right after the answer.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NamedLockError::Database`] if the server does not answer. Then the lock is probably lost.
+    pub fn still_holds(&mut self) -> Result<bool, NamedLockError> {
+        self.begun_mut().still_holds()
+    }
+
+    /// The names, each once, in the order in which they were acquired.
+    #[must_use]
+    pub fn names(&self) -> &[LockName] {
+        self.begun().names()
+    }
+
+    /// The session that has acquired the lock.
+    #[must_use]
+    pub fn connection_id(&self) -> ConnectionId {
+        self.begun().session()
+    }
+
+    fn begun(&self) -> &Begun<Owned<C>> {
+        self.begun.as_ref().expect(NOT_RELEASED)
+    }
+
+    fn begun_mut(&mut self) -> &mut Begun<Owned<C>> {
+        self.begun.as_mut().expect(NOT_RELEASED)
+    }
+}
+
+const NOT_RELEASED: &str = "a guard holds its lock until it is released";
+
+impl<C: NamedLockConnection> Deref for NamedLockGuard<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        self.begun().conn_ref()
+    }
+}
+
+impl<C: NamedLockConnection> DerefMut for NamedLockGuard<C> {
+    fn deref_mut(&mut self) -> &mut C {
+        self.begun_mut().conn()
+    }
+}
+
+impl<C: NamedLockConnection> Drop for NamedLockGuard<C> {
+    fn drop(&mut self) {
+        let Some(begun) = self.begun.take() else { return };
+        // In a panic, it releases when it is dropped, and never panics again.
+        if !thread::panicking() {
+            let _ = begun.finish(());
+        }
+    }
+}
+
+impl<C: NamedLockConnection> fmt::Debug for NamedLockGuard<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (names, connection_id) = (self.names(), self.connection_id());
+        f.debug_struct("NamedLockGuard")
+            .field("names", &names)
+            .field("connection_id", &connection_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C> From<GuardError<C>> for NamedLockError {
+    fn from(failed: GuardError<C>) -> Self {
+        failed.error
+    }
+}
+
+impl<C> fmt::Debug for GuardError<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardError").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Display for GuardError<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<C> Error for GuardError<C> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}

@@ -1,0 +1,154 @@
+//! The way of one section to its lock: queue, checkout, server.
+
+use std::time::{Duration, Instant};
+
+use diesel::r2d2::{ManageConnection, PooledConnection};
+use scopeguard::ScopeGuard;
+
+use super::{
+    NamedLockPool, NamedLockPoolBuilder, TimedOutEvent, WaitedEvent,
+    baton::{Baton, Chain, Held},
+    hand_off::{BegunPooled, Entered, Turn},
+    queue::{NoTurn, Queue},
+};
+use crate::{
+    blocking::section::{self, Owned},
+    driver::status::NamedLockConnection,
+    error::NamedLockError,
+    lock::NamedLock,
+    name::LockName,
+    section::{Request, outcome::Section},
+};
+
+/// A section that asks for its lock, with the time that it has spent so far.
+pub(super) struct PooledSection<'a, M: ManageConnection> {
+    queue: &'a Queue<LockName, Baton<M>>,
+    options: &'a NamedLockPoolBuilder<M>,
+    lock: &'a NamedLock,
+    request: Request,
+    in_queue: Duration,
+    in_checkout: Duration,
+}
+
+impl<'a, M> PooledSection<'a, M>
+where
+    M: ManageConnection,
+    PooledConnection<M>: NamedLockConnection,
+{
+    pub(super) fn new(locks: &'a NamedLockPool<M>, lock: &'a NamedLock) -> Result<Self, NamedLockError> {
+        let (in_queue, in_checkout) = (Duration::ZERO, Duration::ZERO);
+        let (queue, options) = (&locks.0.queue, &locks.0.options);
+        Ok(Self { queue, options, lock, request: lock.request()?, in_queue, in_checkout })
+    }
+
+    /// Runs `work` when it is its turn and the lock is held. `trusted`: whether the lock may be handed on without asking the
+    /// server, if the pool is told to.
+    pub(super) fn run<T>(
+        self,
+        work: impl FnOnce(&mut PooledConnection<M>) -> T,
+        trusted: fn(&T) -> bool,
+    ) -> Result<Section<T>, NamedLockError> {
+        let (options, names) = (self.options, self.lock.names());
+        let mut entered = self.enter()?;
+        let value = work(entered.begun.conn());
+        let is_trusted = trusted(&value);
+        Ok(entered.leave(options, names, value, is_trusted))
+    }
+
+    /// Waits until it is its turn and the lock is held.
+    pub(super) fn enter(mut self) -> Result<Entered<M>, NamedLockError> {
+        let entered = self.wait_and_begin().inspect_err(|error| {
+            if matches!(error, NamedLockError::Timeout { .. } | NamedLockError::NoConnection { .. }) {
+                let event = TimedOutEvent { names: self.lock.names(), error };
+                self.options.event_handler.handle_timed_out(event);
+            }
+        })?;
+        self.report_waited(entered.begun.waited());
+        Ok(entered)
+    }
+
+    fn wait_and_begin(&mut self) -> Result<Entered<M>, NamedLockError> {
+        let (first, others) = self.lock.names().split_first().expect("a lock has a name");
+        let hands_off = self.hands_off();
+        let (turn, baton) = self.wait_for_turn(first, hands_off)?;
+        let turn_of = |name| self.wait_for_turn(name, false).map(|(turn, _)| turn);
+        let other_turns = others.iter().map(turn_of).collect::<Result<Vec<_>, _>>()?;
+        self.in_queue = self.request.deadline.elapsed();
+        let (begun, chain) = match baton.map(ScopeGuard::into_inner) {
+            Some(Held { conn, hold, chain }) => (section::resume(Owned(conn), hold, self.in_queue), chain),
+            None => (self.begin()?, Chain::new()),
+        };
+        Ok(Entered { begun, turn, other_turns, chain, hands_off })
+    }
+
+    fn wait_for_turn(&self, name: &LockName, takes_baton: bool) -> Result<(Turn<M>, Option<Baton<M>>), NamedLockError> {
+        let deadline = self.request.deadline;
+        self.queue.enter(name, deadline.instant(), takes_baton).map_err(|no_turn| match no_turn {
+            NoTurn::OwnTurn => NamedLockError::AlreadyHeld { name: name.clone(), connection_id: None },
+            NoTurn::Circle if deadline.waits() => NamedLockError::Deadlock { name: name.clone(), source: None },
+            // A section that does not wait is in no circle.
+            NoTurn::Circle | NoTurn::TimedOut => NamedLockError::Timeout {
+                name: name.clone(),
+                waited: deadline.elapsed(),
+                in_queue: deadline.elapsed(),
+                in_checkout: Duration::ZERO,
+                holder: None,
+            },
+        })
+    }
+
+    fn check_out(&mut self) -> Result<PooledConnection<M>, NamedLockError> {
+        let (pool, deadline) = (&self.options.pool, self.request.deadline);
+        let usual = pool.connection_timeout();
+        // A section that does not wait for the lock needs a connection all the same.
+        let limit = if deadline.waits() { deadline.at_most(usual) } else { usual };
+        let asked = Instant::now();
+        let conn = pool.get_timeout(limit);
+        self.in_checkout += asked.elapsed();
+        conn.map_err(|source| NamedLockError::NoConnection {
+            name: self.lock.names()[0].clone(),
+            waited: deadline.elapsed(),
+            in_queue: self.in_queue,
+            source: Box::new(source),
+        })
+    }
+
+    /// Acquires the locks, on another connection if this one turns out to be stale: of a server that was restarted, say.
+    fn begin(&mut self) -> Result<BegunPooled<M>, NamedLockError> {
+        let deadline = self.request.deadline;
+        let mut others = self.options.pool.max_size();
+        loop {
+            let conn = Owned(self.check_out()?);
+            let request = Request { first_wait: deadline.remaining(), ..self.request };
+            match section::begin(conn, self.lock.locks().clone(), request) {
+                Ok(begun) => return Ok(begun),
+                Err((_, NamedLockError::Broken { .. }))
+                    if others > 0 && !(deadline.waits() && deadline.has_passed()) =>
+                {
+                    others -= 1;
+                }
+                Err((mut conn, error)) => return Err(self.with_times(section::with_holder(error, &mut *conn))),
+            }
+        }
+    }
+
+    fn with_times(&self, mut error: NamedLockError) -> NamedLockError {
+        if let NamedLockError::Timeout { in_queue, in_checkout, .. } = &mut error {
+            (*in_queue, *in_checkout) = (self.in_queue, self.in_checkout);
+        }
+        error
+    }
+
+    /// Whether this section can be handed a lock, and hand it on.
+    fn hands_off(&self) -> bool {
+        let Request { reentrant, idle_limit, .. } = self.request;
+        self.lock.names().len() == 1 && !reentrant && idle_limit.is_none() && self.options.max_hand_offs > 0
+    }
+
+    fn report_waited(&self, waited: Duration) {
+        let Self { in_queue, in_checkout, .. } = *self;
+        let on_server = waited.saturating_sub(in_queue + in_checkout);
+        let event = WaitedEvent { names: self.lock.names(), in_queue, in_checkout, on_server };
+        self.options.event_handler.handle_waited(event);
+    }
+}
