@@ -83,8 +83,9 @@ mod statement;
 pub use blocking::{
     ext::NamedLockExt,
     guard::{GuardError, NamedLockGuard},
-    keep_alive::Watch,
     pool,
+    watch::Watch,
+    watched::{KeepAliveError, WatchedGuard},
 };
 pub use connection_id::ConnectionId;
 #[cfg(feature = "blocking")]

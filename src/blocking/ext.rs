@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    blocking::{
-        keep_alive::{self, Watch},
-        section,
-    },
+    blocking::{keep_alive, section, watch::Watch},
     driver::{
         blocking::{Blocking, ready},
         status::NamedLockConnection,

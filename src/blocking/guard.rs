@@ -5,12 +5,14 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     thread,
+    time::Duration,
 };
 
 use crate::{
     blocking::{
         section::{self, Begun, Owned},
         transaction::transaction,
+        watched::{self, KeepAliveError, WatchedGuard},
     },
     connection_id::ConnectionId,
     driver::status::NamedLockConnection,
@@ -33,8 +35,8 @@ use crate::{
 ///
 /// [What holds for every section](NamedLock::run), and:
 ///
-/// * A guard does not notice by itself that its lock was lost: ask [`still_holds`](Self::still_holds). It says so when it is
-///   released.
+/// * A guard does not notice by itself that its lock was lost: ask [`still_holds`](Self::still_holds), or
+///   [`keep_alive`](Self::keep_alive). It says so when it is released.
 /// * A guard that is never dropped never releases: in `mem::forget`, in a `static`, at `process::exit`. Its connection goes
 ///   nowhere either, so no pool gets a connection with the lock. The lock is free when the process has ended.
 /// * A panic of the application's own hook (Diesel's `Instrumentation`) in the release goes on, out of `drop`. The lock is
@@ -47,8 +49,8 @@ pub struct NamedLockGuard<C: NamedLockConnection> {
 
 /// The error of a lock that could not be acquired or released, with the connection.
 ///
-/// If it is dropped, so is the connection. `?` turns it into a [`NamedLockError`]. For any other error type, use
-/// `.map_err(NamedLockError::from)?`.
+/// If it is dropped, so is the connection. `?` turns it into a [`NamedLockError`] or a `Box<dyn Error>`. For any other error
+/// type, use `.map_err(NamedLockError::from)?`.
 pub struct GuardError<C> {
     /// The connection. It is sound, or marked so that a pool closes it.
     pub conn: C,
@@ -65,13 +67,14 @@ impl NamedLock {
     ///
     /// ```no_run
     /// use diesel::{MysqlConnection, prelude::*, r2d2::{ConnectionManager, Pool}};
-    /// use diesel_named_lock::{NamedLock, NamedLockError};
+    /// use diesel_named_lock::NamedLock;
     ///
     /// fn import(pool: &Pool<ConnectionManager<MysqlConnection>>) -> Result<(), Box<dyn std::error::Error>> {
     ///     let lock = NamedLock::new("import")?;
-    ///     let mut guard = lock.acquire(pool.get()?).map_err(NamedLockError::from)?;
+    ///     let mut guard = lock.acquire(pool.get()?)?;
     ///     diesel::sql_query("UPDATE imports SET running = 1").execute(&mut *guard)?;
-    ///     let _conn = guard.release().map_err(NamedLockError::from)?;
+    ///     let conn = guard.release()?;
+    ///     drop(conn); // Back to the pool; or used on.
     ///     Ok(())
     /// }
     /// ```
@@ -141,10 +144,46 @@ impl<C: NamedLockConnection> NamedLockGuard<C> {
         self.begun_mut().still_holds()
     }
 
+    /// Moves the connection into a thread of its own, which pings it at once and then every `interval`: keeps the session from being
+    /// idle for too long, and notices when the lock is lost.
+    ///
+    /// A third of the time that the session may be idle leaves room for a ping that is late. A part of a millisecond counts as a
+    /// whole one. One round trip, to ask for the session's `wait_timeout`.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use diesel::MysqlConnection;
+    /// # use diesel_named_lock::NamedLock;
+    /// # fn copy_one_file() -> bool { true }
+    /// # fn run(conn: MysqlConnection) -> Result<(), Box<dyn std::error::Error>> {
+    /// let lock = NamedLock::new("backup")?.idle_limit(Duration::from_secs(30));
+    /// let watched = lock.acquire(conn)?.keep_alive(Duration::from_secs(10))?;
+    /// while !watched.is_lost() && copy_one_file() {}
+    /// watched.into_guard().release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the guard with the reason if `interval` is zero, or is not less than the session's `wait_timeout`; also if the server
+    /// does not tell that one.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the operating system has no thread to give. The lock is released.
+    pub fn keep_alive(self, interval: Duration) -> Result<WatchedGuard<Self>, KeepAliveError<Self>>
+    where
+        C: Send + 'static,
+    {
+        let shown = (self.begun().locks().clone(), self.connection_id());
+        watched::keep_alive(self, interval, shown, Self::still_holds)
+    }
+
     /// The names, each once, in the order in which they were acquired.
     #[must_use]
     pub fn names(&self) -> &[LockName] {
-        self.begun().names()
+        self.begun().locks().as_slice()
     }
 
     /// The session that has acquired the lock.

@@ -8,3 +8,5 @@ mod lock;
 pub mod pool;
 mod section;
 mod transaction;
+pub(crate) mod watch;
+pub(crate) mod watched;

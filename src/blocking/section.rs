@@ -17,7 +17,6 @@ use crate::{
     },
     error::NamedLockError,
     log_target::TARGET,
-    name::LockName,
     names::Names,
     section::{
         Hold, Request,
@@ -96,8 +95,8 @@ impl<P: Connection> Begun<P> {
         &self.guarded.0
     }
 
-    pub(crate) fn names(&self) -> &[LockName] {
-        self.guarded.1.names().as_slice()
+    pub(crate) fn locks(&self) -> &Names {
+        self.guarded.1.names()
     }
 
     pub(crate) fn session(&self) -> ConnectionId {

@@ -1,5 +1,7 @@
 //! Questions about a lock, and about the session. All may be asked twice, since `KILL QUERY` may strike each.
 
+use std::time::Duration;
+
 use diesel::result::{Error, QueryResult};
 
 use crate::{
@@ -14,6 +16,7 @@ use crate::{
         leftovers::ROLLBACK,
         ping::Ping,
         process_list::{DescribeSession, Process},
+        session_timeouts::AskTimeouts,
         who_am_i::WhoAmI,
         who_holds::{Holding, WhoHolds},
     },
@@ -61,6 +64,11 @@ pub(crate) async fn describe_session<D: Driver<C>, C>(conn: &mut C, session: Con
 /// If the session is gone, or was struck at each attempt.
 pub(crate) async fn ping<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
     ask_again::<D, C, _>(conn, &Ping).await
+}
+
+/// For how long the server lets this session be idle.
+pub(crate) async fn longest_idle_time<D: Driver<C>, C>(conn: &mut C) -> QueryResult<Duration> {
+    Ok(Duration::from_secs(ask_again::<D, C, _>(conn, &AskTimeouts).await?.wait))
 }
 
 /// By which id others see this session.

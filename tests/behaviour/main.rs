@@ -25,4 +25,5 @@ mod struck_transactions;
 mod transactions;
 mod troubles;
 mod waiting;
+mod watched_guards;
 mod ways_out;

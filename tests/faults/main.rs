@@ -7,6 +7,7 @@
 mod client;
 mod connection;
 mod deadlock;
+mod guards;
 mod hand_off;
 mod killed;
 mod limits;
@@ -33,7 +34,8 @@ const THREADS: usize = 4;
 
 fn main() {
     if let Some(arguments) = testkit::child::arguments() {
-        return client::main(&arguments);
+        let is_guard = arguments.get(2).is_some_and(|what| what == guards::CHILD);
+        return if is_guard { guards::main(&arguments) } else { client::main(&arguments) };
     }
     perform::silence_panics_on_purpose();
     let mut arguments = Arguments::from_args();
@@ -62,6 +64,7 @@ fn scenarios() -> Vec<Scenario> {
         connection::scenarios(),
         pools::scenarios(),
         hand_off::scenarios(),
+        guards::scenarios(),
     ]
     .concat()
 }

@@ -44,12 +44,12 @@ pub fn scenarios() -> Vec<Scenario> {
 }
 
 /// Plays `section` on a connection to the server, which dies when it says so. Its address then leads to a new one.
-fn killed(stage: &Stage, section: impl FnOnce(&mut Checkout, &dyn Fn())) {
+pub fn killed(stage: &Stage, section: impl FnOnce(Checkout, &dyn Fn()) -> Checkout) {
     let next = servers::spare();
     let network = Proxy::to(&stage.server);
     let pool = stage.pool_at(network.url());
-    let (mut conn, _) = stage.checkout(&pool);
-    section(&mut conn, &|| {
+    let (conn, _) = stage.checkout(&pool);
+    let conn = section(conn, &|| {
         network.lead_to(&next);
         signal("KILL", &stage.server);
         assert!(stage.server.ends_within(PATIENCE), "the server survives");
@@ -62,15 +62,19 @@ fn killed(stage: &Stage, section: impl FnOnce(&mut Checkout, &dyn Fn())) {
 
 fn server_killed_while_waiting(stage: &Stage) {
     let _rival = stage.rival();
-    killed(stage, |conn, kill| stage.waiting_section(conn, |_| kill()));
+    killed(stage, |mut conn, kill| {
+        stage.waiting_section(&mut conn, |_| kill());
+        conn
+    });
 }
 
 fn server_killed_during_the_work(stage: &Stage) {
-    killed(stage, |conn, kill| {
-        stage.section(&stage.lock(), conn, |_| {
+    killed(stage, |mut conn, kill| {
+        stage.section(&stage.lock(), &mut conn, |_| {
             kill();
             Result::Ok(())
         });
+        conn
     });
 }
 

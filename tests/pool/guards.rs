@@ -222,3 +222,23 @@ fn one_guard_holds_several_locks_and_has_sections_over_others_on_its_connection(
         assert_free(name.as_str());
     }
 }
+
+#[test]
+fn a_guard_is_kept_alive_and_then_hands_its_lock_on() {
+    let (locks, name) = (generous(2), lock_name("guard_watched"));
+    let watched = locks.acquire(&lock(&name)).unwrap().keep_alive(Duration::from_millis(10)).unwrap();
+    let own = watched.connection_id().get();
+    thread::scope(|scope| {
+        let next = scope.spawn(|| locks.with_named_lock(&name, SOON, |conn| Outcome::Ok(id(conn))));
+        wait_until_in_line(&locks, &name, 1);
+        assert!(!watched.lost(Duration::from_millis(50)));
+        drop(watched);
+        assert_eq!(next.join().unwrap().unwrap(), own);
+    });
+    let watched = locks.acquire(&lock(&name)).unwrap().keep_alive(Duration::from_millis(10)).unwrap();
+    kill(watched.connection_id().get());
+    assert!(watched.lost(SOON));
+    let lost = watched.into_guard().release();
+    assert!(matches!(lost, Err(NamedLockError::Lost { .. })), "{lost:?}");
+    assert_free(name.as_str());
+}

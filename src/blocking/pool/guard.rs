@@ -4,14 +4,22 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     thread,
+    time::Duration,
 };
 
 use diesel::r2d2::{ManageConnection, PooledConnection};
 
 use super::{NamedLockPool, hand_off::Entered, section::PooledSection};
 use crate::{
-    blocking::transaction::transaction, connection_id::ConnectionId, driver::status::NamedLockConnection,
-    error::NamedLockError, lock::NamedLock, name::LockName,
+    blocking::{
+        transaction::transaction,
+        watched::{self, KeepAliveError, WatchedGuard},
+    },
+    connection_id::ConnectionId,
+    driver::status::NamedLockConnection,
+    error::NamedLockError,
+    lock::NamedLock,
+    name::LockName,
 };
 
 /// A named lock that is held, with the connection of the pool that it is held on.
@@ -105,6 +113,22 @@ where
     /// Returns [`NamedLockError::Database`] if the server does not answer. Then the lock is probably lost.
     pub fn still_holds(&mut self) -> Result<bool, NamedLockError> {
         self.entered_mut().begun.still_holds()
+    }
+
+    /// Moves the connection into a thread of its own, which pings it: see
+    /// [`NamedLockGuard::keep_alive`](crate::NamedLockGuard::keep_alive).
+    ///
+    /// # Errors
+    ///
+    /// Returns the guard with the reason if `interval` is zero, or is not less than the session's `wait_timeout`; also if the server
+    /// does not tell that one.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the operating system has no thread to give. The lock is released.
+    pub fn keep_alive(self, interval: Duration) -> Result<WatchedGuard<Self>, KeepAliveError<Self>> {
+        let shown = (self.lock.locks().clone(), self.connection_id());
+        watched::keep_alive(self, interval, shown, Self::still_holds)
     }
 
     /// The names, each once, in the order in which they were acquired.

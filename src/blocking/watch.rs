@@ -1,0 +1,156 @@
+//! What is known of a session that is pinged.
+
+use std::{
+    convert::Infallible,
+    fmt::{self, Display},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+use log::warn;
+use scopeguard::ScopeGuard;
+
+use crate::log_target::TARGET;
+
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+
+type Callback = Box<dyn FnOnce() + Send>;
+
+/// What is known of a session while [`keep_alive_while`](crate::NamedLockExt::keep_alive_while) pings it.
+///
+/// All questions are answered from memory: ask as often as you like, from any thread.
+pub struct Watch {
+    start: Instant,
+    lost: AtomicBool,
+    /// When the last ping that was answered was sent: nanoseconds after the start.
+    heard: AtomicU64,
+    /// After so long a silence, the lock is taken for lost.
+    longest_silence: Duration,
+    on_loss: Mutex<Option<Callback>>,
+    loss: Condvar,
+}
+
+impl Watch {
+    /// `start`: before the session has last answered.
+    pub(super) fn new(start: Instant, longest_silence: Duration) -> Self {
+        let (lost, heard) = (false.into(), 0.into());
+        Self { start, lost, heard, longest_silence, on_loss: Mutex::default(), loss: Condvar::new() }
+    }
+
+    /// Whether a ping has failed, however often it was repeated: the session is gone, and its locks with it. From now
+    /// on `true`; and the section ends as [`Lost`](crate::NamedLockError::Lost) even if the session turns out to live,
+    /// so what is still to be computed is better left.
+    ///
+    /// `false` is no proof: on a network that goes silent, no ping fails. Compare [`silent_for`](Self::silent_for) with
+    /// what the server allows.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        if self.silent_for() >= self.longest_silence {
+            // For ever, whatever is heard later: somebody was told.
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Waits for at most `timeout` until [`is_lost`](Self::is_lost), and returns that.
+    pub fn lost(&self, timeout: Duration) -> bool {
+        let start = Instant::now();
+        let mut waiting = self.lock();
+        loop {
+            let left = timeout.saturating_sub(start.elapsed());
+            if self.is_lost() || left.is_zero() {
+                return self.is_lost();
+            }
+            let left = left.min(self.until_too_silent());
+            waiting = self.loss.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// How long ago the last ping that was answered was sent; before the first answer, since the beginning.
+    ///
+    /// Once this is longer than the session's [`IdleLimit`](crate::IdleLimit), the server may have given the lock to
+    /// somebody else.
+    #[must_use]
+    pub fn silent_for(&self) -> Duration {
+        self.start.elapsed().saturating_sub(Duration::from_nanos(self.heard.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn until_too_silent(&self) -> Duration {
+        self.longest_silence.saturating_sub(self.silent_for())
+    }
+
+    /// At once if it is lost already.
+    pub(super) fn on_loss(&self, callback: Callback) {
+        let mut on_loss = self.lock();
+        if self.lost.load(Ordering::Relaxed) {
+            drop(on_loss);
+            call(callback);
+        } else {
+            *on_loss = Some(callback);
+        }
+    }
+
+    /// Pings until the other end of `watching` is dropped, or the lock is lost. A ping says whether the lock is held.
+    pub(super) fn ping_while<E: Display>(
+        &self,
+        interval: Duration,
+        watching: &Receiver<Infallible>,
+        mut ping: impl FnMut() -> Result<bool, E>,
+    ) {
+        // On the way out of a panic, too: nobody pings any more.
+        let lost = scopeguard::guard((), |()| self.lose());
+        loop {
+            let sent = self.start.elapsed();
+            match ping() {
+                Ok(true) if !self.is_lost() => {}
+                Ok(true) => return warn!(target: TARGET, "a ping was answered too late, the lock is taken for lost"),
+                Ok(false) => return warn!(target: TARGET, "a ping found that the lock is not held any more"),
+                Err(error) => return warn!(target: TARGET, "a ping failed, the lock is taken for lost: {error}"),
+            }
+            self.heard.store(u64::try_from(sent.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            if watching.recv_timeout(interval.max(SHORTEST_INTERVAL)) != Err(RecvTimeoutError::Timeout) {
+                break;
+            }
+        }
+        if !self.is_lost() {
+            ScopeGuard::into_inner(lost);
+        }
+    }
+
+    fn lose(&self) {
+        let callback = {
+            let mut on_loss = self.lock();
+            self.lost.store(true, Ordering::Relaxed);
+            on_loss.take()
+        };
+        self.loss.notify_all();
+        if let Some(callback) = callback {
+            call(callback);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Callback>> {
+        self.on_loss.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// It may be called while another panic goes on.
+fn call(callback: Callback) {
+    if catch_unwind(AssertUnwindSafe(callback)).is_err() {
+        warn!(target: TARGET, "the callback on the loss of a lock panicked");
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("is_lost", &self.is_lost())
+            .field("silent_for", &self.silent_for())
+            .finish_non_exhaustive()
+    }
+}

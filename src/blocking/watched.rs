@@ -1,0 +1,236 @@
+//! A guard whose session is kept alive, and which learns by itself that its lock was lost.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    ops::DerefMut,
+    panic,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    blocking::watch::Watch,
+    connection_id::ConnectionId,
+    driver::{
+        blocking::{Blocking, ready},
+        status::{self, NamedLockConnection},
+    },
+    error::NamedLockError,
+    name::LockName,
+    names::Names,
+    section::{ask::longest_idle_time, kill::kill_own},
+};
+
+/// A guard whose connection is pinged by a thread of its own, so that the lock is kept and its loss is noticed.
+///
+/// Returned by [`NamedLockGuard::keep_alive`](crate::NamedLockGuard::keep_alive). Nobody can use the connection until
+/// [`into_guard`](Self::into_guard) gives the guard back.
+///
+/// A ping asks whether the session holds the lock: one round trip for each name. If `KILL QUERY` strikes it, it is sent again.
+///
+/// # When the lock is lost
+///
+/// [`is_lost`](Self::is_lost) is `true` from then on, and the guard is released as [`Lost`](NamedLockError::Lost), even if the
+/// session turns out to live. It is noticed
+///
+/// * within one interval, if the session was killed, the server has ended, or the connection was closed;
+/// * after the session's `wait_timeout`, on a network that goes silent: from then on, the server may have given the lock to
+///   another session. [`NamedLock::idle_limit`](crate::NamedLock::idle_limit) shortens it for the time of the guard.
+///
+/// # When it is dropped
+///
+/// The pings are stopped and the guard is dropped, which releases the lock. On a network that goes silent, this waits no longer
+/// than until the lock is taken for lost; the thread drops the guard when the network speaks again.
+///
+/// # What it does not promise
+///
+/// Time is that of [`Instant`]: on Linux, a process that is stopped finds at once that it was silent for too long. A
+/// whole machine that is suspended does not; the first ping after it does.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct WatchedGuard<G> {
+    watch: Arc<Watch>,
+    names: Names,
+    connection_id: ConnectionId,
+    /// Dropped to stop the pings.
+    stops: Option<Sender<Infallible>>,
+    /// Where the thread leaves the guard. In a mutex only to be `Sync`.
+    returned: Mutex<Receiver<G>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Why a guard is not kept alive, with the guard.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepAliveError<G> {
+    /// The interval is zero, or so long that the server would kill the session for being idle.
+    #[error("invalid interval {interval:?}: must be greater than zero{}", below(*.longest))]
+    #[non_exhaustive]
+    InvalidInterval {
+        /// The guard, as it was.
+        guard: Box<G>,
+        /// The interval that was refused.
+        interval: Duration,
+        /// The session's `wait_timeout`, below which it must be. `None` if the server was not asked.
+        longest: Option<Duration>,
+    },
+    /// The server did not tell the session's `wait_timeout`. The lock is probably lost.
+    #[error("the session's `wait_timeout` is not known: {source}")]
+    #[non_exhaustive]
+    Database {
+        /// The guard.
+        guard: Box<G>,
+        /// Why not.
+        source: diesel::result::Error,
+    },
+}
+
+fn below(longest: Option<Duration>) -> String {
+    longest.map_or_else(String::new, |longest| format!(" and less than {longest:?}, the session's `wait_timeout`"))
+}
+
+impl<G> KeepAliveError<G> {
+    /// The guard. Its lock is still held, unless the session is gone.
+    #[must_use]
+    pub fn into_guard(self) -> G {
+        let (Self::InvalidInterval { guard, .. } | Self::Database { guard, .. }) = self;
+        *guard
+    }
+}
+
+/// Moves the guard into a thread that pings it, by `still_holds`.
+pub(crate) fn keep_alive<G>(
+    mut guard: G,
+    interval: Duration,
+    (names, connection_id): (Names, ConnectionId),
+    still_holds: fn(&mut G) -> Result<bool, NamedLockError>,
+) -> Result<WatchedGuard<G>, KeepAliveError<G>>
+where
+    G: DerefMut<Target: NamedLockConnection + Sized> + Send + 'static,
+{
+    if interval.is_zero() {
+        return Err(KeepAliveError::InvalidInterval { guard: guard.into(), interval, longest: None });
+    }
+    let start = Instant::now();
+    let longest = match ready(longest_idle_time::<Blocking, _>(&mut *guard)) {
+        Ok(longest) if interval < longest => longest,
+        Ok(longest) => {
+            let (guard, longest) = (guard.into(), Some(longest));
+            return Err(KeepAliveError::InvalidInterval { guard, interval, longest });
+        }
+        Err(source) => return Err(KeepAliveError::Database { guard: guard.into(), source }),
+    };
+    let watch = Arc::new(Watch::new(start, longest));
+    let (stops, watching) = mpsc::channel();
+    let (returns, returned) = mpsc::channel();
+    let pings = {
+        let watch = watch.clone();
+        move || {
+            watch.ping_while(interval, &watching, || still_holds(&mut guard));
+            if watch.is_lost() {
+                status::mark_broken(&mut *guard);
+                // If the ping was only struck, the release could succeed, after this was said.
+                let _ = watching.recv();
+                ready(kill_own::<Blocking, _>(&mut *guard));
+            }
+            // If nobody waits for it any more, it is dropped here.
+            let _ = returns.send(guard);
+        }
+    };
+    let thread = thread::Builder::new().name("named-lock-pings".into()).spawn(pings).expect("a thread for the pings");
+    let (stops, returned, thread) = (Some(stops), Mutex::new(returned), Some(thread));
+    Ok(WatchedGuard { watch, names, connection_id, stops, returned, thread })
+}
+
+impl<G> WatchedGuard<G> {
+    /// Whether the lock is lost: a ping has failed, or none was answered for as long as the session's `wait_timeout`. From
+    /// then on `true`.
+    ///
+    /// Answered from memory, so `false` may be one interval old.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.watch.is_lost()
+    }
+
+    /// Waits for at most `timeout` until the lock is lost. Returns whether it is.
+    pub fn lost(&self, timeout: Duration) -> bool {
+        self.watch.lost(timeout)
+    }
+
+    /// How long ago the last ping that was answered was sent.
+    #[must_use]
+    pub fn silent_for(&self) -> Duration {
+        self.watch.silent_for()
+    }
+
+    /// Sets what is called once when a ping finds that the lock is lost, on the thread that pings; at once if it is lost already.
+    ///
+    /// Not called while a ping has no answer, on a network that goes silent: use [`lost`](Self::lost) there. A panic in it is
+    /// logged at `warn`.
+    pub fn on_loss(&self, callback: impl FnOnce() + Send + 'static) {
+        self.watch.on_loss(Box::new(callback));
+    }
+
+    /// The names of the locks.
+    #[must_use]
+    pub fn names(&self) -> &[LockName] {
+        self.names.as_slice()
+    }
+
+    /// The session that has acquired the lock.
+    #[must_use]
+    pub fn connection_id(&self) -> ConnectionId {
+        self.connection_id
+    }
+
+    /// Stops the pings and returns the guard, also if its lock is lost. It says so when it is released.
+    ///
+    /// Waits for the answer of a ping that is under way: on a network that goes silent, until it speaks again, or the
+    /// operating system gives the connection up.
+    ///
+    /// # Panics
+    ///
+    /// Panics as a hook of the application (Diesel's `Instrumentation`) did in a ping. The guard was dropped then.
+    #[must_use = "the lock is released when the guard is dropped"]
+    pub fn into_guard(mut self) -> G {
+        self.stops = None;
+        let guard = self.returned().recv();
+        guard.unwrap_or_else(|_| match self.thread.take().expect("a thread until now").join() {
+            Err(panic) => panic::resume_unwind(panic),
+            Ok(()) => unreachable!("the thread returns the guard"),
+        })
+    }
+
+    fn returned(&mut self) -> &mut Receiver<G> {
+        self.returned.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<G> Drop for WatchedGuard<G> {
+    fn drop(&mut self) {
+        if self.stops.take().is_none() {
+            return;
+        }
+        loop {
+            let left = self.watch.until_too_silent();
+            match self.returned().recv_timeout(left) {
+                Err(RecvTimeoutError::Timeout) if !self.watch.is_lost() => {}
+                // The guard is dropped here, or by the thread.
+                _ => return,
+            }
+        }
+    }
+}
+
+impl<G> fmt::Debug for WatchedGuard<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchedGuard")
+            .field("names", &self.names())
+            .field("connection_id", &self.connection_id)
+            .field("watch", &self.watch)
+            .finish_non_exhaustive()
+    }
+}
