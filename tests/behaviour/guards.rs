@@ -142,7 +142,7 @@ fn what_is_open_is_rolled_back_before_the_release() {
     begin(&mut *guard).unwrap();
     sql_query(format!("INSERT INTO {table} VALUES (1)")).execute(&mut *guard).unwrap();
     let GuardError { mut conn, error } = guard.release().err().unwrap();
-    assert!(matches!(error, NamedLockError::TransactionLeftOpen { depth: 1, .. }), "{error:?}");
+    assert!(matches!(error, NamedLockError::TransactionLeftOpen { depth: Some(1), .. }), "{error:?}");
     assert_free(&name);
     assert_eq!(number(&mut conn, &format!("SELECT COUNT(*) AS number FROM {table}")), Some(0));
 }
