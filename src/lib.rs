@@ -21,12 +21,14 @@
 //!
 //! On by default:
 //!
-//! * `blocking`: sections on Diesel's blocking connections, also on those of `r2d2`. Without it, there are only names and
-//!   errors.
+//! * `blocking`: sections on Diesel's blocking connections, also on those of `r2d2`. Without it and `async`, there are only names
+//!   and errors.
 //! * `job`, `fence`, `operator`: the modules of these names. Each brings `blocking`.
 //!
 //! Not on by default:
 //!
+//! * `async`: module `nonblocking`, the same sections on the connections of `diesel-async`. With `default-features = false` and this
+//!   feature, neither a C library nor `r2d2` is linked.
 //! * `migrations`: module `migration`, Diesel's migrations run by one process at a time, and `MIGRATIONS`, those that
 //!   make this crate's own tables. It brings `diesel_migrations`.
 //!
@@ -38,7 +40,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // What only some features use.
 #![cfg_attr(
-    not(all(feature = "fence", feature = "job", feature = "migrations", feature = "operator")),
+    not(all(feature = "async", feature = "fence", feature = "job", feature = "migrations", feature = "operator")),
     allow(dead_code)
 )]
 #![forbid(unsafe_code)]
@@ -47,11 +49,11 @@
 #[cfg(feature = "blocking")]
 mod blocking;
 mod connection_id;
-#[cfg(feature = "blocking")]
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod deadline;
 #[cfg(any(doc, doctest))]
 pub mod docs;
-#[cfg(feature = "blocking")]
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod driver;
 mod error;
 mod error_text;
@@ -61,30 +63,33 @@ mod holder;
 mod idle_limit;
 #[cfg(feature = "job")]
 pub mod job;
-#[cfg(feature = "blocking")]
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod lock;
-#[cfg(feature = "blocking")]
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod log_target;
 #[cfg(feature = "migrations")]
 pub mod migration;
 mod name;
-#[cfg(feature = "blocking")]
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod names;
+#[cfg(feature = "async")]
+pub mod nonblocking;
 #[cfg(feature = "operator")]
 pub mod operator;
 #[cfg(feature = "operator")]
 mod operator_error;
-#[cfg(feature = "blocking")]
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod section;
-#[cfg(feature = "blocking")]
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod statement;
+#[cfg(any(feature = "async", feature = "blocking"))]
+mod watch;
 
 #[cfg(feature = "blocking")]
 pub use blocking::{
     ext::NamedLockExt,
     guard::{GuardError, NamedLockGuard},
     pool,
-    watch::Watch,
     watched::{KeepAliveError, WatchedGuard},
 };
 pub use connection_id::ConnectionId;
@@ -93,8 +98,10 @@ pub use driver::status::NamedLockConnection;
 pub use error::NamedLockError;
 pub use holder::SessionInfo;
 pub use idle_limit::{IdleLimit, InvalidIdleLimit};
-#[cfg(feature = "blocking")]
+#[cfg(any(feature = "async", feature = "blocking"))]
 pub use lock::NamedLock;
 pub use name::{InvalidName, LockName};
-#[cfg(feature = "blocking")]
+#[cfg(any(feature = "async", feature = "blocking"))]
 pub use section::Section;
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub use watch::Watch;

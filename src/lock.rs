@@ -30,9 +30,9 @@ use crate::{
 #[must_use = "a `NamedLock` locks nothing until it is run"]
 pub struct NamedLock {
     names: Names,
-    timeout: Timeout,
-    reentrant: bool,
-    idle_limit: Option<Duration>,
+    pub(crate) timeout: Timeout,
+    pub(crate) reentrant: bool,
+    pub(crate) idle_limit: Option<Duration>,
 }
 
 impl NamedLock {

@@ -19,12 +19,13 @@ const FLOORS: [&[&str]; 7] = [
         "name",
         "names",
         "operator_error",
+        "watch",
     ],
     &["driver", "statement"],
     &["section"],
     &["lock"],
     &["operator"],
-    &["blocking", "fence", "job", "migration"],
+    &["blocking", "fence", "job", "migration", "nonblocking"],
     &["docs", "lib"],
 ];
 const SQL: [&str; 9] =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    blocking::{keep_alive, section, watch::Watch},
+    blocking::{keep_alive, section},
     driver::{
         blocking::{Blocking, ready},
         status::NamedLockConnection,
@@ -12,6 +12,7 @@ use crate::{
     lock::NamedLock,
     name::LockName,
     section::ask::holds_lock,
+    watch::Watch,
 };
 
 /// Sections on every Diesel connection to MySQL or MariaDB: plain, pooled by r2d2, or of a manager of your own.

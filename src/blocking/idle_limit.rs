@@ -8,7 +8,7 @@ use crate::{
         status::NamedLockConnection,
     },
     idle_limit::IdleLimit,
-    section::limit_idle_time,
+    section::acquire::limit_idle_time,
 };
 
 /// Of whatever manager's connections and errors, Diesel's own or the application's.

@@ -8,12 +8,12 @@ use std::{
 };
 
 use crate::{
-    blocking::watch::Watch,
     driver::{
         blocking::{Blocking, ready},
         status::{self, NamedLockConnection},
     },
     section::{ask::ping, kill::kill_own},
+    watch::Watch,
 };
 
 /// Lends the connection to a thread that pings it while `compute` runs on this one.

@@ -8,5 +8,4 @@ mod lock;
 pub mod pool;
 mod section;
 mod transaction;
-pub(crate) mod watch;
 pub(crate) mod watched;

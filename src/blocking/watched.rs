@@ -14,7 +14,6 @@ use std::{
 };
 
 use crate::{
-    blocking::watch::Watch,
     connection_id::ConnectionId,
     driver::{
         blocking::{Blocking, ready},
@@ -24,6 +23,7 @@ use crate::{
     name::LockName,
     names::Names,
     section::{ask::longest_idle_time, kill::kill_own},
+    watch::Watch,
 };
 
 /// A guard whose connection is pinged by a thread of its own, so that the lock is kept and its loss is noticed.

@@ -20,7 +20,7 @@ use super::{
     Driver,
     status::{self, NamedLockConnection},
 };
-use crate::statement::Statement;
+use crate::statement::{Statement, kill::KillOwn, select::Select};
 
 pub(crate) struct Blocking;
 
@@ -39,6 +39,10 @@ impl<C: NamedLockConnection> Driver<C> for Blocking {
 
     async fn batch(conn: &mut C, sql: &str) -> QueryResult<()> {
         conn.batch_execute(sql)
+    }
+
+    async fn kill_own(conn: &mut C) {
+        let _ = Self::execute(conn, KillOwn).await;
     }
 
     async fn roll_back_innermost(conn: &mut C) -> QueryResult<()> {
@@ -68,7 +72,7 @@ fn first_row<C: NamedLockConnection, S: Statement>(conn: &mut C, statement: &S) 
 where
     Mysql: QueryMetadata<S::SqlType>,
 {
-    let row = conn.load(statement)?.next().ok_or(Error::NotFound)??;
+    let row = conn.load(Select(statement))?.next().ok_or(Error::NotFound)??;
     S::Row::build_from_row(&row).map_err(Error::DeserializationError)
 }
 

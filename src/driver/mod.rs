@@ -4,6 +4,9 @@ pub(crate) mod blocking;
 pub(crate) mod error_number;
 #[cfg(test)]
 pub(crate) mod honest;
+#[cfg(feature = "async")]
+pub(crate) mod nonblocking;
+mod out_of_step;
 pub(crate) mod retry;
 #[cfg(test)]
 pub(crate) mod script;
@@ -35,6 +38,9 @@ pub(crate) trait Driver<C> {
 
     /// Executes text, for what can't be prepared.
     async fn batch(conn: &mut C, sql: &str) -> QueryResult<()>;
+
+    /// Kills the session of this very connection. That it fails says nothing: the answer may not have come any more.
+    async fn kill_own(conn: &mut C);
 
     /// Rolls back the innermost of the open transactions and savepoints, once.
     async fn roll_back_innermost(conn: &mut C) -> QueryResult<()>;

@@ -6,12 +6,13 @@ use diesel::{
     expression::QueryMetadata,
     mysql::Mysql,
     query_builder::{QueryFragment, QueryId},
-    result::QueryResult,
+    result::{Error, QueryResult},
 };
 
 use super::{
     Driver,
     blocking::{Blocking, ready},
+    out_of_step::OutOfStep,
     status::{NamedLockConnection, forgetting_failures},
 };
 use crate::statement::Statement;
@@ -28,26 +29,36 @@ pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
     (1..ATTEMPTS).map(|failed| STEP * failed.saturating_sub(AT_ONCE))
 }
 
-/// Attempts something until it succeeds. Only for what may be done twice.
-///
-/// # Errors
-///
-/// The first one, if no attempt succeeds.
-async fn again<D: Driver<C>, C, T>(
-    conn: &mut C,
-    mut attempt: impl AsyncFnMut(&mut C) -> QueryResult<T>,
-) -> QueryResult<T> {
-    let first = match attempt(conn).await {
-        Err(error) => error,
-        answer => return answer,
-    };
-    for pause in pauses() {
-        D::pause(pause).await;
-        if let Ok(answer) = attempt(conn).await {
-            return Ok(answer);
-        }
+/// The attempts at one statement, which may be sent twice. A loop of its own in each place that sends: a closure would make the futures
+/// of async callers not `Send`.
+struct Attempts<P> {
+    first: Option<Error>,
+    pauses: P,
+}
+
+impl Attempts<()> {
+    fn new() -> Attempts<impl Iterator<Item = Duration>> {
+        Attempts { first: None, pauses: pauses() }
     }
-    Err(first)
+}
+
+impl<P: Iterator<Item = Duration>> Attempts<P> {
+    /// Pauses before the next attempt.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first error if this was the last attempt, or the connection is out of step.
+    async fn failed<D: Driver<C>, C>(&mut self, error: Error) -> QueryResult<()> {
+        if OutOfStep::is(&error) {
+            return Err(error);
+        }
+        let first = self.first.get_or_insert(error);
+        let Some(pause) = self.pauses.next() else {
+            return Err(std::mem::replace(first, Error::NotFound));
+        };
+        D::pause(pause).await;
+        Ok(())
+    }
 }
 
 /// Asks until there is an answer.
@@ -55,7 +66,13 @@ pub(crate) async fn ask_again<D: Driver<C>, C, S: Statement>(conn: &mut C, quest
 where
     Mysql: QueryMetadata<S::SqlType>,
 {
-    again::<D, C, _>(conn, async |conn: &mut C| D::ask(conn, question).await).await
+    let mut attempts = Attempts::new();
+    loop {
+        match D::ask(conn, question).await {
+            Err(error) => attempts.failed::<D, C>(error).await?,
+            answer => return answer,
+        }
+    }
 }
 
 /// Executes a statement that has no answer, until that succeeds.
@@ -64,12 +81,20 @@ where
     D: Driver<C>,
     S: QueryFragment<Mysql> + QueryId + Copy + 'static,
 {
-    again::<D, C, _>(conn, async |conn: &mut C| D::execute(conn, statement).await).await
+    let mut attempts = Attempts::new();
+    while let Err(error) = D::execute(conn, statement).await {
+        attempts.failed::<D, C>(error).await?;
+    }
+    Ok(())
 }
 
 /// Executes text until that succeeds.
 pub(crate) async fn batch_again<D: Driver<C>, C>(conn: &mut C, sql: &str) -> QueryResult<()> {
-    again::<D, C, _>(conn, async |conn: &mut C| D::batch(conn, sql).await).await
+    let mut attempts = Attempts::new();
+    while let Err(error) = D::batch(conn, sql).await {
+        attempts.failed::<D, C>(error).await?;
+    }
+    Ok(())
 }
 
 /// The same for what Diesel sends by itself, on a blocking connection.
@@ -77,5 +102,11 @@ pub(crate) fn retry<C: NamedLockConnection, T>(
     conn: &mut C,
     mut ask: impl FnMut(&mut C) -> QueryResult<T>,
 ) -> QueryResult<T> {
-    ready(again::<Blocking, C, _>(conn, async |conn: &mut C| forgetting_failures(conn, &mut ask)))
+    let mut attempts = Attempts::new();
+    loop {
+        match forgetting_failures(conn, &mut ask) {
+            Err(error) => ready(attempts.failed::<Blocking, C>(error))?,
+            answer => return answer,
+        }
+    }
 }

@@ -1,11 +1,6 @@
 //! A driver that plays answers in place of a server, and enumerates them all. It proves the protocol, not the servers.
 
-use std::{
-    any::{Any, TypeId},
-    collections::HashMap,
-    panic::resume_unwind,
-    time::Duration,
-};
+use std::{any::Any, collections::HashMap, panic::resume_unwind, time::Duration};
 
 use diesel::{
     expression::QueryMetadata,
@@ -17,11 +12,7 @@ use diesel::{
 use super::Driver;
 use crate::{
     connection_id::ConnectionId,
-    statement::{
-        Statement,
-        kill::{Kill, KillOwn},
-        session_timeouts::SetTimeouts,
-    },
+    statement::{Statement, kill::Kill, session_timeouts::SetTimeouts},
 };
 
 pub(crate) const OWN: ConnectionId = ConnectionId::new(7);
@@ -214,10 +205,6 @@ impl Play {
     }
 }
 
-fn is<S: 'static, Other: 'static>() -> bool {
-    TypeId::of::<S>() == TypeId::of::<Other>()
-}
-
 fn struck() -> Error {
     Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new("struck".to_owned()))
 }
@@ -244,17 +231,9 @@ impl Driver<Play> for Script {
     }
 
     async fn execute<S: QueryFragment<Mysql> + QueryId + 'static>(play: &mut Play, statement: S) -> QueryResult<()> {
-        let (is_kill_own, kill) = (is::<S, KillOwn>(), (&statement as &dyn Any).downcast_ref::<Kill>());
+        let kill = (&statement as &dyn Any).downcast_ref::<Kill>();
         let fate = play.fate(|| 0);
-        play.said.push(match () {
-            () if is_kill_own => Said::KillOwn,
-            () if kill.is_some() => Said::KillOther,
-            () => Said::Else,
-        });
-        if is_kill_own && !matches!(fate, Fate::StruckBefore) {
-            play.server.kill(OWN);
-            return Err(struck());
-        }
+        play.said.push(if kill.is_some() { Said::KillOther } else { Said::Else });
         if let (Some(Kill(session)), Fate::Honest | Fate::StruckAfter) = (kill, &fate) {
             play.server.kill(*session);
         }
@@ -263,6 +242,14 @@ impl Driver<Play> for Script {
             play.server.wait_timeout = Some(timeouts.wait);
         }
         if matches!(fate, Fate::Honest) { Ok(()) } else { Err(struck()) }
+    }
+
+    async fn kill_own(play: &mut Play) {
+        let fate = play.fate(|| 0);
+        play.said.push(Said::KillOwn);
+        if !matches!(fate, Fate::StruckBefore) {
+            play.server.kill(OWN);
+        }
     }
 
     async fn batch(play: &mut Play, sql: &str) -> QueryResult<()> {

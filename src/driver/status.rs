@@ -1,5 +1,8 @@
 //! Diesel's inner state of a connection: the one place that touches it.
 
+#[cfg(feature = "async")]
+pub(crate) mod nonblocking;
+
 use diesel::{
     connection::{CacheSize, Instrumentation, LoadConnection, TransactionManager, TransactionManagerStatus},
     mysql::Mysql,
@@ -25,7 +28,7 @@ use scopeguard::ScopeGuard;
     message = "`{Self}` is no blocking Diesel connection to MySQL or MariaDB",
     label = "named locks need one",
     note = "of a pooled connection, pass `&mut conn`, not the pool: `pool.get()?`",
-    note = "connections of `diesel-async` are not blocking: use the blocking ones in `spawn_blocking`"
+    note = "connections of `diesel-async` are not blocking: use module `nonblocking` (feature `async`)"
 )]
 pub trait NamedLockConnection: LoadConnection<Backend = Mysql> {}
 

@@ -11,7 +11,7 @@ use crate::{
         retry::{batch_again, pauses},
     },
     name::LockName,
-    statement::kill::{ALLOW_KILL_WITHOUT_MAJORITY, ExpireOwn, Kill, KillOwn},
+    statement::kill::{ALLOW_KILL_WITHOUT_MAJORITY, ExpireOwn, Kill},
 };
 
 use super::ask::who_holds;
@@ -22,10 +22,10 @@ use super::ask::who_holds;
 pub(crate) async fn kill_own<D: Driver<C>, C>(conn: &mut C) {
     // `KILL QUERY` may strike this statement, too, and it fails also if it succeeds. Once the connection is gone, nothing more
     // is sent.
-    let _ = D::execute(conn, KillOwn).await;
+    D::kill_own(conn).await;
     for pause in pauses() {
         D::pause(pause).await;
-        let _ = D::execute(conn, KillOwn).await;
+        D::kill_own(conn).await;
     }
     let _ = D::execute(conn, ExpireOwn).await;
 }

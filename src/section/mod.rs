@@ -9,7 +9,7 @@
 //! Straight lines without a thread, a runtime, or a closure. A panic or a dropped future may end each of them at any statement:
 //! then the [`Hold`] knows what is left to be released.
 
-mod acquire;
+pub(crate) mod acquire;
 pub(crate) mod ask;
 pub(crate) mod clean;
 mod hold;
@@ -22,7 +22,4 @@ mod story;
 mod tests;
 
 pub use self::outcome::Section;
-pub(crate) use self::{
-    acquire::{Request, limit_idle_time},
-    hold::Hold,
-};
+pub(crate) use self::{acquire::Request, hold::Hold};

@@ -51,7 +51,7 @@ pub(crate) struct GetLockOrAskOnce<'a> {
 
 /// Waits for a part of a second on MySQL: by an execution time limit. `GET_LOCK`'s own timeout is a second longer.
 ///
-/// The hint takes a literal only, so the statement is not to be cached.
+/// The limit stands in a hint, which takes a literal only, so the statement is not to be cached.
 pub(crate) struct GetLockOnMysql<'a> {
     pub(crate) name: &'a LockName,
     pub(crate) millis: u32,
@@ -74,26 +74,22 @@ fn push_session<'b>(out: &mut AstPass<'_, 'b, Mysql>, name: &'b LockName) -> Que
 
 impl QueryFragment<Mysql> for GetLock<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT ");
         push_question(&mut out, self.name)?;
         out.push_sql(", ");
         out.push_bind_param::<Unsigned<Integer>, _>(&self.seconds)?;
         out.push_sql(")), ");
-        push_session(&mut out, self.name)?;
-        out.push_sql(" LIMIT 1");
-        Ok(())
+        push_session(&mut out, self.name)
     }
 }
 
 impl QueryFragment<Mysql> for GetLockOrAskOnce<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT ");
         push_question(&mut out, self.name)?;
         out.push_sql(", (0 /*M! + 1 */) * ");
         out.push_bind_param::<Double, _>(&self.seconds)?;
         out.push_sql(")), ");
         push_session(&mut out, self.name)?;
-        out.push_sql(", 0 /*M! + 1 */ LIMIT 1");
+        out.push_sql(", 0 /*M! + 1 */");
         Ok(())
     }
 }
@@ -101,12 +97,10 @@ impl QueryFragment<Mysql> for GetLockOrAskOnce<'_> {
 impl QueryFragment<Mysql> for GetLockOnMysql<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.unsafe_to_cache_prepared();
-        out.push_sql(&format!("SELECT /*+ MAX_EXECUTION_TIME({}) */ GET_LOCK(", self.millis));
+        out.push_sql("GET_LOCK(");
         push_name(&mut out, self.name)?;
         out.push_sql(&format!(", {}), ", self.millis / 1000 + 1));
-        push_session(&mut out, self.name)?;
-        out.push_sql(" LIMIT 1");
-        Ok(())
+        push_session(&mut out, self.name)
     }
 }
 
@@ -129,6 +123,10 @@ impl Statement for GetLock<'_> {
     type Row = (Option<i32>, Option<u64>);
     type Answer = Answer;
 
+    fn waits(&self) -> bool {
+        true
+    }
+
     fn read(&self, (answer, session): Self::Row) -> Answer {
         read(answer, session)
     }
@@ -138,6 +136,10 @@ impl Statement for GetLockOrAskOnce<'_> {
     type Row = (Option<i32>, Option<u64>, i32);
     type Answer = (Answer, bool);
 
+    fn waits(&self) -> bool {
+        true
+    }
+
     fn read(&self, (answer, session, has_waited): Self::Row) -> (Answer, bool) {
         (read(answer, session), has_waited != 0)
     }
@@ -146,6 +148,14 @@ impl Statement for GetLockOrAskOnce<'_> {
 impl Statement for GetLockOnMysql<'_> {
     type Row = (Option<i32>, Option<u64>);
     type Answer = Answer;
+
+    fn waits(&self) -> bool {
+        true
+    }
+
+    fn time_limit(&self) -> Option<u32> {
+        Some(self.millis)
+    }
 
     fn read(&self, (answer, session): Self::Row) -> Answer {
         read(answer, session)

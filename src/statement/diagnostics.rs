@@ -24,7 +24,7 @@ pub(crate) struct ErrorNumber;
 
 impl QueryFragment<Mysql> for ErrorNumber {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT IF(@diesel_named_lock_errors > 0, @diesel_named_lock_error, NULL) LIMIT 1");
+        out.push_sql("IF(@diesel_named_lock_errors > 0, @diesel_named_lock_error, NULL)");
         Ok(())
     }
 }

@@ -46,6 +46,10 @@ impl QueryFragment<Mysql> for Kill {
 
 not_cached!(KillOwn, ExpireOwn, Kill);
 
+/// As text: in the answer to this, an async connection whose future was dropped can't get stuck.
+#[cfg(feature = "async")]
+pub(crate) const KILL_OWN: &str = "KILL CONNECTION_ID()";
+
 /// As text, around the `KILL` of another session, for a Galera node without a majority. Other servers don't know the variable.
 pub(crate) const ALLOW_KILL_WITHOUT_MAJORITY: [&str; 2] =
     ["SET SESSION wsrep_dirty_reads = ON", "SET SESSION wsrep_dirty_reads = DEFAULT"];

@@ -35,7 +35,7 @@ pub(crate) const IN_TRANSACTION: i32 = 1568;
 
 impl QueryFragment<Mysql> for ReleaseAllLocks {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT CONNECTION_ID(), RELEASE_ALL_LOCKS(), 0 /*M! + 1 + @@in_transaction */ LIMIT 1");
+        out.push_sql("CONNECTION_ID(), RELEASE_ALL_LOCKS(), 0 /*M! + 1 + @@in_transaction */");
         Ok(())
     }
 }

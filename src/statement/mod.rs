@@ -25,6 +25,7 @@ pub(crate) mod process_list;
 #[cfg(feature = "operator")]
 pub(crate) mod question;
 pub(crate) mod release;
+pub(crate) mod select;
 #[cfg(feature = "job")]
 mod server_time;
 pub(crate) mod session_timeouts;
@@ -52,12 +53,21 @@ pub(crate) trait Scripted {}
 #[cfg(not(test))]
 impl<T> Scripted for T {}
 
-/// A question with one row for an answer.
-///
-/// Each has `LIMIT 1`, which is without effect but for a session whose `sql_select_limit` is 0.
+/// A question with one row for an answer: its columns, what follows them, and what the row means. A driver sends it inside a
+/// [`select`].
 pub(crate) trait Statement: Query + QueryFragment<Mysql> + QueryId + Scripted {
     type Row: FromSqlRow<Self::SqlType, Mysql>;
     type Answer: 'static;
+
+    /// Whether the answer may take its time: a wait for a lock.
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// In milliseconds: how long MySQL may execute it.
+    fn time_limit(&self) -> Option<u32> {
+        None
+    }
 
     fn read(&self, row: Self::Row) -> Self::Answer;
 }

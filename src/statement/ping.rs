@@ -13,7 +13,7 @@ pub(crate) struct Ping;
 
 impl QueryFragment<Mysql> for Ping {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT 1 LIMIT 1");
+        out.push_sql("1");
         Ok(())
     }
 }

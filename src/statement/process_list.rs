@@ -58,12 +58,10 @@ impl DescribeSession {
 impl QueryFragment<Mysql> for DescribeSession {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         out.push_sql(
-            "SELECT MAX(USER), MAX(HOST), MAX(DB), MAX(LEFT(INFO, 1024)), MAX(TIME) \
+            "MAX(USER), MAX(HOST), MAX(DB), MAX(LEFT(INFO, 1024)), MAX(TIME) \
              FROM information_schema.PROCESSLIST WHERE ID = ",
         );
-        out.push_bind_param::<Unsigned<BigInt>, _>(&self.id)?;
-        out.push_sql(" LIMIT 1");
-        Ok(())
+        out.push_bind_param::<Unsigned<BigInt>, _>(&self.id)
     }
 }
 

@@ -33,13 +33,13 @@ pub(crate) struct ReleaseLock<'a> {
 
 impl QueryFragment<Mysql> for ReleaseLock<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT IF(CONNECTION_ID() = ");
+        out.push_sql("IF(CONNECTION_ID() = ");
         out.push_bind_param::<Unsigned<BigInt>, _>(&self.session)?;
         out.push_sql(", RELEASE_LOCK(");
         push_name(&mut out, self.name)?;
         out.push_sql("), 2), IS_USED_LOCK(");
         push_name(&mut out, self.name)?;
-        out.push_sql(") LIMIT 1");
+        out.push_sql(")");
         Ok(())
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct SetTimeouts(pub(crate) Timeouts);
 
 impl QueryFragment<Mysql> for AskTimeouts {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT CONNECTION_ID(), @@wait_timeout, @@net_read_timeout, @@net_write_timeout LIMIT 1");
+        out.push_sql("CONNECTION_ID(), @@wait_timeout, @@net_read_timeout, @@net_write_timeout");
         Ok(())
     }
 }

@@ -28,13 +28,13 @@ impl WhoAmI {
 
 impl QueryFragment<Mysql> for WhoAmI {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT GET_LOCK(");
+        out.push_sql("GET_LOCK(");
         push_name(&mut out, &self.name)?;
         out.push_sql(", 0), IS_USED_LOCK(");
         push_name(&mut out, &self.name)?;
         out.push_sql("), RELEASE_LOCK(");
         push_name(&mut out, &self.name)?;
-        out.push_sql(") LIMIT 1");
+        out.push_sql(")");
         Ok(())
     }
 }

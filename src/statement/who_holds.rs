@@ -36,9 +36,9 @@ pub(crate) struct WhoHolds<'a> {
 
 impl QueryFragment<Mysql> for WhoHolds<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql("SELECT CONNECTION_ID(), IS_USED_LOCK(");
+        out.push_sql("CONNECTION_ID(), IS_USED_LOCK(");
         push_name(&mut out, self.name)?;
-        out.push_sql("), 0 /*M! + @@in_transaction */ LIMIT 1");
+        out.push_sql("), 0 /*M! + @@in_transaction */");
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use scopeguard::ScopeGuard;
 
 use crate::log_target::TARGET;
 
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
 type Callback = Box<dyn FnOnce() + Send>;
 
@@ -37,7 +37,7 @@ pub struct Watch {
 
 impl Watch {
     /// `start`: before the session has last answered.
-    pub(super) fn new(start: Instant, longest_silence: Duration) -> Self {
+    pub(crate) fn new(start: Instant, longest_silence: Duration) -> Self {
         let (lost, heard) = (false.into(), 0.into());
         Self { start, lost, heard, longest_silence, on_loss: Mutex::default(), loss: Condvar::new() }
     }
@@ -80,12 +80,12 @@ impl Watch {
         self.start.elapsed().saturating_sub(Duration::from_nanos(self.heard.load(Ordering::Relaxed)))
     }
 
-    pub(super) fn until_too_silent(&self) -> Duration {
+    pub(crate) fn until_too_silent(&self) -> Duration {
         self.longest_silence.saturating_sub(self.silent_for())
     }
 
     /// At once if it is lost already.
-    pub(super) fn on_loss(&self, callback: Callback) {
+    pub(crate) fn on_loss(&self, callback: Callback) {
         let mut on_loss = self.lock();
         if self.lost.load(Ordering::Relaxed) {
             drop(on_loss);
@@ -96,7 +96,7 @@ impl Watch {
     }
 
     /// Pings until the other end of `watching` is dropped, or the lock is lost. A ping says whether the lock is held.
-    pub(super) fn ping_while<E: Display>(
+    pub(crate) fn ping_while<E: Display>(
         &self,
         interval: Duration,
         watching: &Receiver<Infallible>,
@@ -112,7 +112,7 @@ impl Watch {
                 Ok(false) => return warn!(target: TARGET, "a ping found that the lock is not held any more"),
                 Err(error) => return warn!(target: TARGET, "a ping failed, the lock is taken for lost: {error}"),
             }
-            self.heard.store(u64::try_from(sent.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            self.heard(sent);
             if watching.recv_timeout(interval.max(SHORTEST_INTERVAL)) != Err(RecvTimeoutError::Timeout) {
                 break;
             }
@@ -122,7 +122,16 @@ impl Watch {
         }
     }
 
-    fn lose(&self) {
+    /// When a ping is sent: for [`heard`](Self::heard), once it is answered.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    pub(crate) fn heard(&self, sent: Duration) {
+        self.heard.store(u64::try_from(sent.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn lose(&self) {
         let callback = {
             let mut on_loss = self.lock();
             self.lost.store(true, Ordering::Relaxed);

@@ -1,0 +1,136 @@
+//! The connections of `diesel-async`.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use diesel::{
+    deserialize::{self, FromSqlRow},
+    expression::QueryMetadata,
+    mysql::Mysql,
+    query_builder::{QueryFragment, QueryId},
+    result::{Error, QueryResult},
+    row::Row,
+    sql_types::{BigInt, Unsigned},
+};
+use diesel_async::TransactionManager;
+use futures_core::Stream;
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Driver,
+    out_of_step::OutOfStep,
+    status::nonblocking::{self as status, NamedLockConnection},
+};
+use crate::statement::{
+    Statement,
+    kill::{KILL_OWN, KillOwn},
+    select::NumberedSelect,
+};
+
+/// How long a server may take for an answer that costs it nothing.
+///
+/// After a future of the application was dropped, the connection may be at odds with the server, and wait for an answer that never
+/// comes.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// The futures of an async driver wait. One that is dropped leaves its connection [out of step](OutOfStep).
+pub(crate) struct Nonblocking;
+
+impl<C: NamedLockConnection> Driver<C> for Nonblocking {
+    async fn ask<S: Statement>(conn: &mut C, statement: &S) -> QueryResult<S::Answer>
+    where
+        Mysql: QueryMetadata<S::SqlType>,
+    {
+        let number = next_number();
+        let row = first_row(conn, NumberedSelect { statement, number });
+        let row = if statement.waits() { row.await } else { in_time(row).await };
+        let error = match row {
+            Ok((answered, row)) if answered == number => return Ok(statement.read(row)),
+            Ok(_) => OutOfStep::OtherAnswer.into(),
+            Err(error) => error,
+        };
+        if OutOfStep::is(&error) {
+            status::mark_broken(conn);
+        }
+        Err(error)
+    }
+
+    async fn execute<S: QueryFragment<Mysql> + QueryId + 'static>(conn: &mut C, statement: S) -> QueryResult<()> {
+        in_time(conn.execute_returning_count(statement)).await.map(drop)
+    }
+
+    async fn batch(conn: &mut C, sql: &str) -> QueryResult<()> {
+        conn.batch_execute(sql).await
+    }
+
+    /// As text first: on a connection that is out of step, preparing a statement may wait for ever.
+    async fn kill_own(conn: &mut C) {
+        if in_time(conn.batch_execute(KILL_OWN)).await.is_err() {
+            let _ = Self::execute(conn, KillOwn).await;
+        }
+    }
+
+    async fn roll_back_innermost(conn: &mut C) -> QueryResult<()> {
+        C::TransactionManager::rollback_transaction(conn).await
+    }
+
+    async fn pause(time: Duration) {
+        if !time.is_zero() {
+            sleep(time).await;
+        }
+    }
+
+    fn depth(conn: &mut C) -> QueryResult<u32> {
+        status::depth(conn)
+    }
+
+    fn set_no_transaction(conn: &mut C) {
+        status::set_no_transaction(conn);
+    }
+
+    fn mark_broken(conn: &mut C) {
+        status::mark_broken(conn);
+    }
+}
+
+/// No question has had it, on any connection of this process, and no other `SELECT` answers with one so large.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1 << 48);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+async fn first_row<C: NamedLockConnection, S: Statement>(
+    conn: &mut C,
+    question: NumberedSelect<'_, S>,
+) -> QueryResult<(u64, S::Row)> {
+    let mut rows = pin!(conn.load(question).await?);
+    let mut answer = Err(Error::NotFound);
+    // To the end: what is left unread would be in the way of the next statement.
+    while let Some(row) = poll_fn(|cx| rows.as_mut().poll_next(cx)).await {
+        answer = read::<S>(&row?).map_err(Error::DeserializationError);
+    }
+    answer
+}
+
+fn read<'a, S: Statement>(row: &impl Row<'a, Mysql>) -> deserialize::Result<(u64, S::Row)> {
+    let number = FromSqlRow::<Unsigned<BigInt>, Mysql>::build_from_row(&row.partial_row(0..1))?;
+    Ok((number, S::Row::build_from_row(&row.partial_row(1..row.field_count()))?))
+}
+
+async fn in_time<T>(answer: impl Future<Output = QueryResult<T>>) -> QueryResult<T> {
+    match timeout(ANSWER_LIMIT, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(OutOfStep::Silent.into()),
+    }
+}
+
+/// Sends `KILL` without waiting for an answer: polled once, the future writes it to the socket.
+pub(crate) fn say_farewell<C: NamedLockConnection>(conn: &mut C) {
+    let farewell = pin!(conn.batch_execute(KILL_OWN));
+    let _ = farewell.poll(&mut Context::from_waker(Waker::noop()));
+}

@@ -1,0 +1,34 @@
+//! The same locks on the connections of `diesel-async`. Feature `async`; links no C library.
+//!
+//! [`NamedLockExt`] and [`NamedLock`] have the methods of their blocking namesakes, with the same meaning, options and errors. Import
+//! them from here instead.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl};
+//! use diesel_named_lock::{NamedLockError, nonblocking::NamedLockExt};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut conn = AsyncMysqlConnection::establish("mysql://app@127.0.0.1/shop").await?;
+//! conn.with_named_lock("search-index", Duration::from_secs(5), async |conn| {
+//!     diesel::sql_query("DELETE FROM search_index").execute(conn).await?;
+//!     diesel::sql_query("INSERT INTO search_index SELECT id, title FROM articles").execute(conn).await?;
+//!     Ok::<_, NamedLockError>(())
+//! })
+//! .await?;
+//! # Ok(())
+//! # }
+//! ```
+#![doc = include_str!("../docs/cancellation.md")]
+
+mod armed;
+mod ext;
+mod keep_alive;
+mod lock;
+mod section;
+mod transaction;
+mod work;
+
+pub use self::{ext::NamedLockExt, lock::NamedLock, work::AsyncWork};
+pub use crate::driver::status::nonblocking::NamedLockConnection;

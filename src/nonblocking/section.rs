@@ -1,0 +1,91 @@
+//! A section on an async connection: begins, runs the closure, ends; also if the closure panics, and if the future is dropped.
+
+use std::{
+    panic::resume_unwind,
+    time::{Duration, Instant},
+};
+
+use log::{debug, warn};
+
+use super::{
+    armed::{Armed, Connection},
+    work::{AsyncWork, caught},
+};
+use crate::{
+    driver::nonblocking::Nonblocking,
+    error::NamedLockError,
+    log_target::TARGET,
+    names::Names,
+    section::{Hold, Request, ask::describe_holder, outcome::Section},
+};
+
+/// A section whose locks are held, on a connection that it borrows or owns. To be finished.
+pub(super) struct Begun<P: Connection> {
+    armed: Armed<P>,
+    waited: Duration,
+    granted: Instant,
+}
+
+/// A section that did not begin.
+pub(super) struct NotBegun<P: Connection> {
+    armed: Armed<P>,
+    error: NamedLockError,
+}
+
+/// Acquires the locks.
+pub(super) async fn begin<P: Connection>(conn: P, names: Names, request: Request) -> Result<Begun<P>, NotBegun<P>> {
+    let mut armed = Armed::new(conn, Hold::new(names));
+    let (conn, hold) = armed.parts();
+    if let Err(error) = hold.acquire::<Nonblocking, _>(conn, &request).await {
+        hold.restore_timeouts::<Nonblocking, _>(conn).await;
+        return Err(NotBegun { armed, error });
+    }
+    let waited = request.deadline.elapsed();
+    debug!(target: TARGET, waited:?, connection = hold.session().get(); "acquired {}", hold.names());
+    Ok(Begun { armed, waited, granted: Instant::now() })
+}
+
+impl<P: Connection> NotBegun<P> {
+    pub(super) fn into_parts(self) -> (P, NamedLockError) {
+        (self.armed.disarm(), self.error)
+    }
+
+    /// Adds to a timeout who holds the lock. Only a courtesy: if the server does not say, nor does the timeout.
+    pub(super) async fn with_holder(mut self) -> Self {
+        if let NamedLockError::Timeout { name, holder, .. } = &mut self.error {
+            let (conn, _) = self.armed.parts();
+            *holder = describe_holder::<Nonblocking, _>(conn, name).await.ok().flatten().map(Box::new);
+        }
+        self
+    }
+}
+
+impl<P: Connection> Begun<P> {
+    pub(super) async fn run<T, F>(mut self, work: F) -> (P, Section<T>)
+    where
+        T: Send,
+        for<'r> F: AsyncFnOnce(&'r mut P::Target) -> T + AsyncWork<&'r mut P::Target, T, Future: Send> + Send,
+    {
+        match caught(work(self.armed.parts().0)).await {
+            Ok(value) => self.finish(value).await,
+            Err(panic) => {
+                let _ = self.finish(()).await;
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    pub(super) async fn finish<T>(mut self, value: T) -> (P, Section<T>) {
+        let (waited, granted) = (self.waited, self.granted);
+        let (conn, hold) = self.armed.parts();
+        let error = hold.release::<Nonblocking, _>(conn).await.err();
+        let held = granted.elapsed();
+        hold.restore_timeouts::<Nonblocking, _>(conn).await;
+        let connection = hold.session().get();
+        match &error {
+            None => debug!(target: TARGET, waited:?, held:?, connection; "released {}", hold.names()),
+            Some(error) => warn!(target: TARGET, waited:?, held:?, connection; "{error}"),
+        }
+        (self.armed.disarm(), Section { value, waited, held, error })
+    }
+}

@@ -1,0 +1,50 @@
+//! A transaction whose roll-back may be struck.
+
+use diesel::result::{Error, QueryResult};
+use diesel_async::TransactionManager;
+
+use super::work::AsyncWork;
+use crate::{
+    driver::{
+        nonblocking::Nonblocking,
+        status::nonblocking::{self as status, NamedLockConnection},
+    },
+    section::ask::roll_back_plainly,
+};
+
+/// Runs `work` inside a transaction, like Diesel's `transaction`, which does not try a `ROLLBACK` again that `KILL QUERY` has
+/// struck, and takes the connection for broken.
+///
+/// # Errors
+///
+/// Returns the error of `work` if the transaction was rolled back, and otherwise Diesel's.
+pub(super) async fn transaction<C, T, E, F>(conn: &mut C, work: F) -> Result<T, E>
+where
+    C: NamedLockConnection,
+    T: Send,
+    E: From<Error> + Send,
+    for<'r> F: AsyncFnOnce(&'r mut C) -> Result<T, E> + AsyncWork<&'r mut C, Result<T, E>, Future: Send> + Send,
+{
+    C::TransactionManager::begin_transaction(conn).await?;
+    match work(&mut *conn).await {
+        Ok(value) => {
+            C::TransactionManager::commit_transaction(conn).await?;
+            Ok(value)
+        }
+        Err(of_work) => match roll_back(conn).await {
+            Ok(()) | Err(Error::BrokenTransactionManager) => Err(of_work),
+            Err(of_diesel) => Err(of_diesel.into()),
+        },
+    }
+}
+
+async fn roll_back<C: NamedLockConnection>(conn: &mut C) -> QueryResult<()> {
+    let depth = status::depth(conn)?;
+    let Err(struck) = C::TransactionManager::rollback_transaction(conn).await else { return Ok(()) };
+    // Only the outermost one: to what is around a savepoint, Diesel tells it.
+    if depth != 1 || status::depth(conn).is_ok() || roll_back_plainly::<Nonblocking, C>(conn).await.is_err() {
+        return Err(struck);
+    }
+    status::set_no_transaction(conn);
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! Sections on the connections of `diesel-async`, on a real server: `TEST_SERVER=mariadb` (the default) or `TEST_SERVER=mysql`.
+
+mod dropped;
+mod sections;
+mod world;
