@@ -59,6 +59,8 @@ mod error;
 mod error_text;
 #[cfg(feature = "fence")]
 pub mod fence;
+#[cfg(any(feature = "async", feature = "blocking"))]
+mod guard_error;
 mod holder;
 mod idle_limit;
 #[cfg(feature = "job")]
@@ -79,6 +81,8 @@ pub mod operator;
 #[cfg(feature = "operator")]
 mod operator_error;
 #[cfg(any(feature = "async", feature = "blocking"))]
+mod owned;
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod section;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod statement;
@@ -88,7 +92,7 @@ mod watch;
 #[cfg(feature = "blocking")]
 pub use blocking::{
     ext::NamedLockExt,
-    guard::{GuardError, NamedLockGuard},
+    guard::NamedLockGuard,
     pool,
     watched::{KeepAliveError, WatchedGuard},
 };
@@ -96,6 +100,8 @@ pub use connection_id::ConnectionId;
 #[cfg(feature = "blocking")]
 pub use driver::status::NamedLockConnection;
 pub use error::NamedLockError;
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub use guard_error::GuardError;
 pub use holder::SessionInfo;
 pub use idle_limit::{IdleLimit, InvalidIdleLimit};
 #[cfg(any(feature = "async", feature = "blocking"))]

@@ -1,7 +1,6 @@
 //! A lock that is held for as long as a value lives, with the connection that it is held on.
 
 use std::{
-    error::Error,
     fmt,
     ops::{Deref, DerefMut},
     thread,
@@ -10,15 +9,17 @@ use std::{
 
 use crate::{
     blocking::{
-        section::{self, Begun, Owned},
+        section::{self, Begun},
         transaction::transaction,
         watched::{self, KeepAliveError, WatchedGuard},
     },
     connection_id::ConnectionId,
     driver::status::NamedLockConnection,
     error::NamedLockError,
+    guard_error::GuardError,
     lock::NamedLock,
     name::LockName,
+    owned::Owned,
 };
 
 /// A named lock that is held, and the connection that it is held on.
@@ -45,17 +46,6 @@ use crate::{
 pub struct NamedLockGuard<C: NamedLockConnection> {
     /// Until it is released.
     begun: Option<Begun<Owned<C>>>,
-}
-
-/// The error of a lock that could not be acquired or released, with the connection.
-///
-/// If it is dropped, so is the connection. `?` turns it into a [`NamedLockError`] or a `Box<dyn Error>`. For any other error
-/// type, use `.map_err(NamedLockError::from)?`.
-pub struct GuardError<C> {
-    /// The connection. It is sound, or marked so that a pool closes it.
-    pub conn: C,
-    /// What went wrong.
-    pub error: NamedLockError,
 }
 
 impl NamedLock {
@@ -234,29 +224,5 @@ impl<C: NamedLockConnection> fmt::Debug for NamedLockGuard<C> {
             .field("names", &names)
             .field("connection_id", &connection_id)
             .finish_non_exhaustive()
-    }
-}
-
-impl<C> From<GuardError<C>> for NamedLockError {
-    fn from(failed: GuardError<C>) -> Self {
-        failed.error
-    }
-}
-
-impl<C> fmt::Debug for GuardError<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardError").field("error", &self.error).finish_non_exhaustive()
-    }
-}
-
-impl<C> fmt::Display for GuardError<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl<C> Error for GuardError<C> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.error.source()
     }
 }

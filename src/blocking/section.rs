@@ -1,7 +1,7 @@
 //! A section on a blocking connection: begins, runs the closure, ends; also when the closure panics.
 
 use std::{
-    ops::{Deref, DerefMut},
+    ops::DerefMut,
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
@@ -34,27 +34,10 @@ pub(crate) struct Begun<P: Connection> {
     granted: Instant,
 }
 
-/// Where the connection is: `&mut C`, or [`Owned`].
+/// Where the connection is: `&mut C`, or [`Owned`](crate::owned::Owned).
 pub(crate) trait Connection: DerefMut<Target: NamedLockConnection + Sized> {}
 
 impl<P: DerefMut<Target: NamedLockConnection + Sized>> Connection for P {}
-
-/// A connection that goes where the section goes.
-pub(crate) struct Owned<C>(pub(crate) C);
-
-impl<C> Deref for Owned<C> {
-    type Target = C;
-
-    fn deref(&self) -> &C {
-        &self.0
-    }
-}
-
-impl<C> DerefMut for Owned<C> {
-    fn deref_mut(&mut self) -> &mut C {
-        &mut self.0
-    }
-}
 
 type Guarded<P> = ScopeGuard<(P, Hold), fn((P, Hold)), OnUnwind>;
 

@@ -7,19 +7,46 @@ use std::{
 
 use log::warn;
 
+use super::owned_connection::OwnedConnection;
 use crate::{
     driver::{
         nonblocking::say_farewell,
         status::nonblocking::{self as status, NamedLockConnection},
     },
     log_target::TARGET,
+    owned::Owned,
     section::Hold,
 };
 
-/// Where the connection is: `&mut C`.
-pub(super) trait Connection: DerefMut<Target: NamedLockConnection + Sized> + Send {}
+/// Where the connection is, and how it is given up.
+pub(super) trait Connection: DerefMut<Target: NamedLockConnection + Sized> + Send {
+    fn give_up(self);
+}
 
-impl<P: DerefMut<Target: NamedLockConnection + Sized> + Send> Connection for P {}
+/// Somebody else has the connection, and may keep it: the server is told to kill the session after the statement that runs.
+impl<C: NamedLockConnection> Connection for &mut C {
+    fn give_up(self) {
+        status::mark_broken(self);
+        if catch_unwind(AssertUnwindSafe(|| say_farewell(self))).is_err() {
+            // A hook of the application has panicked.
+            let silently = || {
+                status::silence(self);
+                say_farewell(self);
+            };
+            let _ = catch_unwind(AssertUnwindSafe(silently));
+        }
+    }
+}
+
+/// The server sees that the connection is closed: after the statement that runs or, if that waits for a lock, within a second. It
+/// would not if there were something to read, such as a `KILL`.
+impl<C: OwnedConnection> Connection for Owned<C> {
+    fn give_up(mut self) {
+        status::mark_broken(&mut self.0);
+        // Outside a runtime, some pools panic when a connection is dropped.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.0.close()));
+    }
+}
 
 /// A connection in the middle of a section. If this is dropped, the session is given up: no answer can be awaited any more, and what
 /// is still to be answered would be taken for the answer to the next statement.
@@ -38,6 +65,14 @@ impl<P: Connection> Armed<P> {
         (&mut **self.conn.as_mut().expect(ARMED), &mut self.hold)
     }
 
+    pub(super) fn conn(&self) -> &P::Target {
+        self.conn.as_ref().expect(ARMED)
+    }
+
+    pub(super) fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
     /// Nothing is in flight any more.
     pub(super) fn disarm(mut self) -> P {
         self.conn.take().expect(ARMED)
@@ -48,23 +83,10 @@ const ARMED: &str = "armed until it is disarmed, which consumes it";
 
 impl<P: Connection> Drop for Armed<P> {
     fn drop(&mut self) {
-        if let Some(conn) = &mut self.conn {
+        if let Some(conn) = self.conn.take() {
             let connection = self.hold.session().get();
-            warn!(target: TARGET, connection; "{}: its future was dropped, the session is killed", self.hold.names());
-            abandon(&mut **conn);
+            warn!(target: TARGET, connection; "{}: dropped before its release, the session is killed", self.hold.names());
+            conn.give_up();
         }
-    }
-}
-
-/// Makes sure that nobody uses the connection again, and tells the server to kill its session after the statement that runs.
-fn abandon<C: NamedLockConnection>(conn: &mut C) {
-    status::mark_broken(conn);
-    if catch_unwind(AssertUnwindSafe(|| say_farewell(conn))).is_err() {
-        // A hook of the application has panicked.
-        let silently = || {
-            status::silence(conn);
-            say_farewell(conn);
-        };
-        let _ = catch_unwind(AssertUnwindSafe(silently));
     }
 }

@@ -24,11 +24,15 @@
 
 mod armed;
 mod ext;
+mod guard;
 mod keep_alive;
 mod lock;
+mod owned_connection;
 mod section;
 mod transaction;
 mod work;
 
-pub use self::{ext::NamedLockExt, lock::NamedLock, work::AsyncWork};
+pub use self::{
+    ext::NamedLockExt, guard::NamedLockGuard, lock::NamedLock, owned_connection::OwnedConnection, work::AsyncWork,
+};
 pub use crate::driver::status::nonblocking::NamedLockConnection;

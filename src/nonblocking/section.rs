@@ -12,11 +12,16 @@ use super::{
     work::{AsyncWork, caught},
 };
 use crate::{
+    connection_id::ConnectionId,
     driver::nonblocking::Nonblocking,
     error::NamedLockError,
     log_target::TARGET,
     names::Names,
-    section::{Hold, Request, ask::describe_holder, outcome::Section},
+    section::{
+        Hold, Request,
+        ask::{describe_holder, holds_lock},
+        outcome::Section,
+    },
 };
 
 /// A section whose locks are held, on a connection that it borrows or owns. To be finished.
@@ -66,13 +71,40 @@ impl<P: Connection> Begun<P> {
         T: Send,
         for<'r> F: AsyncFnOnce(&'r mut P::Target) -> T + AsyncWork<&'r mut P::Target, T, Future: Send> + Send,
     {
-        match caught(work(self.armed.parts().0)).await {
+        match caught(work(self.conn())).await {
             Ok(value) => self.finish(value).await,
             Err(panic) => {
                 let _ = self.finish(()).await;
                 resume_unwind(panic)
             }
         }
+    }
+
+    pub(super) fn conn(&mut self) -> &mut P::Target {
+        self.armed.parts().0
+    }
+
+    pub(super) fn conn_ref(&self) -> &P::Target {
+        self.armed.conn()
+    }
+
+    pub(super) fn locks(&self) -> &Names {
+        self.armed.hold().names()
+    }
+
+    pub(super) fn session(&self) -> ConnectionId {
+        self.armed.hold().session()
+    }
+
+    /// Whether this session holds every lock.
+    pub(super) async fn still_holds(&mut self) -> Result<bool, NamedLockError> {
+        let (conn, hold) = self.armed.parts();
+        for name in hold.names().as_slice() {
+            if !holds_lock::<Nonblocking, _>(conn, name).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub(super) async fn finish<T>(mut self, value: T) -> (P, Section<T>) {

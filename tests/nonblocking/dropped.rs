@@ -1,19 +1,212 @@
-//! Sections whose future is dropped.
+//! Sections whose future is dropped, at each of their moments.
 
-use diesel_named_lock::{NamedLockError, nonblocking::NamedLockExt};
-use testkit::world::{SOON, assert_free_soon, fresh, holder};
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
 
-use crate::world::{LONG, connect, drop_once};
+use diesel::{QueryResult, connection::SimpleConnection, sql_query};
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use diesel_named_lock::{
+    NamedLockError,
+    nonblocking::{NamedLock, NamedLockConnection, NamedLockExt},
+};
+use testkit::world::{self, SOON, assert_free, assert_free_soon, fresh, hold_elsewhere, holder, is_alive, wait_until};
+use tokio::{runtime::Runtime, time::timeout};
+
+use crate::world::{LONG, Number, bb8_of, connect, deadpool_of, drop_once, id, number, table};
+
+/// Only what the session's end can bring: the connection is refused by the next section.
+async fn assert_refused<C: NamedLockConnection>(conn: &mut C, name: &str) {
+    let refused = conn.with_named_lock(name, SOON, async |_| Ok::<_, NamedLockError>(())).await;
+    assert!(matches!(refused, Err(NamedLockError::Broken { .. })), "{refused:?}");
+}
+
+async fn drop_in_the_closure<C: NamedLockConnection>(conn: &mut C, name: &str) {
+    let section = conn.with_named_lock(name, SOON, async |_| {
+        tokio::time::sleep(LONG).await;
+        Ok::<_, NamedLockError>(())
+    });
+    drop_once(section, "the lock is held", || holder(name).is_some()).await;
+}
+
+async fn drop_in_line<C: NamedLockConnection>(conn: &mut C, name: &str) {
+    let id = id(conn).await;
+    let section = conn.with_named_lock(name, LONG, async |_| Ok::<_, NamedLockError>(()));
+    drop_once(section, "it is in line", || world::is_in_state(id, "User lock")).await;
+}
 
 #[tokio::test]
 async fn in_the_closure_the_session_is_killed_and_the_lock_is_free() {
-    let (name, mut conn) = (fresh("dropped"), connect().await);
+    let (name, mut conn) = (fresh("closure"), connect().await);
+    drop_in_the_closure(&mut conn, &name).await;
+    assert_free_soon(&name);
+    assert_refused(&mut conn, &name).await;
+}
+
+#[tokio::test]
+async fn in_line_the_session_leaves_the_lock_as_soon_as_it_is_granted() {
+    let (name, mut conn) = (fresh("in_line"), connect().await);
+    let (id, elsewhere) = (id(&mut conn).await, hold_elsewhere(&name));
+    drop_in_line(&mut conn, &name).await;
+    assert_eq!(holder(&name), Some(elsewhere.id));
+    drop(elsewhere);
+    wait_until("the session to be gone", || !is_alive(id));
+    assert_free(&name);
+    assert_refused(&mut conn, &name).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_of_bb8_are_closed_and_their_slots_are_free() {
+    let (name, pool) = (fresh("bb8"), bb8_of(1).await);
+    let mut conn = pool.get().await.unwrap();
+    let first = id(&mut conn).await;
+    drop_in_the_closure(&mut conn, &name).await;
+    drop(conn);
+    assert_free_soon(&name);
+    let mut conn = pool.get().await.unwrap();
+    let second = id(&mut conn).await;
+    assert_ne!(second, first);
+
+    let elsewhere = hold_elsewhere(&name);
+    drop_in_line(&mut conn, &name).await;
+    drop(conn);
+    assert_ne!(id(&mut pool.get().await.unwrap()).await, second);
+    drop(elsewhere);
+    wait_until("the session to be gone", || !is_alive(second));
+    assert_free(&name);
+}
+
+#[tokio::test]
+async fn connections_of_deadpool_are_closed_when_they_are_handed_out_and_the_lock_is_free_before() {
+    let (name, pool) = (fresh("deadpool"), deadpool_of(1));
+    let mut conn = pool.get().await.unwrap();
+    let first = id(&mut conn).await;
+    drop_in_the_closure(&mut conn, &name).await;
+    drop(conn);
+    assert_free_soon(&name);
+    assert_ne!(id(&mut pool.get().await.unwrap()).await, first);
+}
+
+#[tokio::test]
+async fn a_statement_that_runs_is_finished_first() {
+    let (name, mut conn) = (fresh("statement"), connect().await);
+    let id = id(&mut conn).await;
+    let section = conn.with_named_lock(&*name, SOON, async |conn| {
+        sql_query("SELECT SLEEP(1)").execute(conn).await?;
+        Ok::<_, NamedLockError>(())
+    });
+    drop_once(section, "it sleeps", || world::is_in_state(id, "User sleep")).await;
+    assert_eq!(holder(&name), Some(id));
+    assert_free_soon(&name);
+}
+
+#[tokio::test]
+async fn a_transaction_is_rolled_back() {
+    let (name, mut conn) = (fresh("transaction"), connect().await);
+    let table = table(&mut conn).await;
+    let insert = format!("INSERT INTO {table} VALUES (1)");
+    let section = conn.with_named_lock_transaction(&*name, SOON, async |conn| -> QueryResult<()> {
+        sql_query(&insert).execute(conn).await?;
+        std::future::pending().await
+    });
+    let looks = RefCell::new(world::connect());
+    looks.borrow_mut().batch_execute("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").unwrap();
+    let count = format!("SELECT COUNT(*) AS number FROM {table}");
+    drop_once(section, "the row is there", || world::number(&mut *looks.borrow_mut(), &count) == Some(1)).await;
+    assert_free_soon(&name);
+    assert_eq!(number(&mut connect().await, &count).await, 0);
+}
+
+#[tokio::test]
+async fn while_rows_arrive_the_lock_is_free_once_the_connection_is_dropped() {
+    let (name, mut conn) = (fresh("rows"), connect().await);
+    let section = conn.with_named_lock(&*name, SOON, async |conn| {
+        let many =
+            "SELECT REPEAT('x', 1000000) AS number FROM information_schema.COLUMNS a, information_schema.COLUMNS b";
+        let rows = sql_query(many).load_stream::<Number>(conn).await?;
+        std::future::pending::<()>().await;
+        drop(rows);
+        Ok::<_, NamedLockError>(())
+    });
+    let held = || holder(&name).is_some();
+    drop_once(section, "the lock is held", held).await;
+    drop(conn);
+    assert_free_soon(&name);
+}
+
+#[test]
+fn the_end_of_the_runtime_frees_the_lock() {
+    let name = fresh("runtime");
+    let runtime = Runtime::new().unwrap();
+    runtime.spawn({
+        let name = name.clone();
+        async move { drop_in_the_closure_of(connect().await, name).await }
+    });
+    wait_until("the lock to be held", || holder(&name).is_some());
+    runtime.shutdown_background();
+    assert_free_soon(&name);
+}
+
+async fn drop_in_the_closure_of(mut conn: impl NamedLockConnection, name: String) {
     let section = conn.with_named_lock(&*name, SOON, async |_| {
         tokio::time::sleep(LONG).await;
         Ok::<_, NamedLockError>(())
     });
-    drop_once(section, "the lock is held", || holder(&name).is_some()).await;
+    section.await.unwrap();
+}
+
+#[test]
+fn without_a_runtime_the_lock_is_free_too() {
+    let (name, runtime) = (fresh("no_runtime"), Runtime::new().unwrap());
+    let mut conn = runtime.block_on(connect());
+    let mut section = Box::pin(drop_in_the_closure(&mut conn, &name));
+    runtime.block_on(async { assert!(timeout(Duration::from_secs(1), &mut section).await.is_ok()) });
     assert_free_soon(&name);
-    let refused = conn.with_named_lock(&*name, SOON, async |_| Ok::<_, NamedLockError>(())).await;
-    assert!(matches!(refused, Err(NamedLockError::Broken { .. })), "{refused:?}");
+}
+
+/// As `timeout(statement)` in the closure: the connection would answer the next question with the last answer.
+async fn drop_a_statement(conn: &mut impl NamedLockConnection, statement: &str) {
+    assert!(timeout(Duration::from_millis(50), sql_query(statement).execute(conn)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_statement_that_the_closure_drops_makes_the_section_lost_and_never_gives_a_wrong_answer() {
+    let mut conn = connect().await;
+    let table = table(&mut conn).await;
+    conn.batch_execute(&format!("INSERT INTO {table} VALUES (1), (2)")).await.unwrap();
+    let update = format!("UPDATE {table} SET n = n + SLEEP(0.1)");
+    for statement in ["SELECT SLEEP(0.2)", "DO SLEEP(0.2)", &update] {
+        for is_warm in [false, true] {
+            let (name, mut conn) = (fresh("out_of_step"), connect().await);
+            let lock = NamedLock::new(&*name).unwrap();
+            if is_warm {
+                lock.run(&mut conn, async |_| Ok::<_, NamedLockError>(())).await.unwrap();
+            }
+            let start = Instant::now();
+            let outcome = lock.run(&mut conn, async |conn| {
+                drop_a_statement(conn, statement).await;
+                Ok::<_, NamedLockError>(())
+            });
+            let outcome = outcome.await;
+            let took = start.elapsed();
+            println!("{statement}, warm {is_warm}: {took:?}");
+            assert!(matches!(outcome, Err(NamedLockError::Lost { .. })), "{statement}, warm {is_warm}: {outcome:?}");
+            assert_free_soon(&name);
+            assert_refused(&mut conn, &name).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn inside_the_closure_still_holds_gives_no_answer_that_is_not_its_own() {
+    let (name, mut conn) = (fresh("stale"), connect().await);
+    let outcome = conn.with_named_lock(&*name, SOON, async |conn| {
+        drop_a_statement(conn, "SELECT SLEEP(0.2)").await;
+        let answer = conn.still_holds(&*name).await;
+        assert!(matches!(answer, Err(NamedLockError::Database(_))), "{answer:?}");
+        Ok::<_, NamedLockError>(())
+    });
+    assert!(matches!(outcome.await, Err(NamedLockError::Lost { .. })));
+    assert_free_soon(&name);
 }

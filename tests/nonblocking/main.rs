@@ -1,5 +1,6 @@
 //! Sections on the connections of `diesel-async`, on a real server: `TEST_SERVER=mariadb` (the default) or `TEST_SERVER=mysql`.
 
 mod dropped;
+mod guards;
 mod sections;
 mod world;

@@ -8,7 +8,7 @@ use diesel_async::{
     pooled_connection::{AsyncDieselConnectionManager, bb8, deadpool},
 };
 use diesel_named_lock::nonblocking::NamedLockConnection;
-use testkit::world::{SOON, server};
+use testkit::world::{SOON, fresh, server};
 use tokio::time::{sleep, timeout};
 
 pub type Manager = AsyncDieselConnectionManager<AsyncMysqlConnection>;
@@ -31,7 +31,7 @@ pub fn deadpool_of(size: usize) -> deadpool::Pool<AsyncMysqlConnection> {
 }
 
 #[derive(QueryableByName)]
-struct Number {
+pub struct Number {
     #[diesel(sql_type = BigInt)]
     number: i64,
 }
@@ -61,4 +61,11 @@ pub async fn drop_once<F: Future>(future: F, what: &str, condition: impl Fn() ->
 /// Begins a transaction, or a savepoint inside one, and leaves it open.
 pub async fn begin<C: NamedLockConnection>(conn: &mut C) -> QueryResult<()> {
     C::TransactionManager::begin_transaction(conn).await
+}
+
+/// A new table with one column, `n`. It is gone with the server.
+pub async fn table<C: NamedLockConnection>(conn: &mut C) -> String {
+    let table = format!("test.{}", fresh("table"));
+    conn.batch_execute(&format!("CREATE TABLE {table} (n INT) ENGINE=InnoDB")).await.expect("CREATE TABLE");
+    table
 }

@@ -8,9 +8,7 @@ use super::{
     queue,
 };
 use crate::{
-    blocking::section::{Begun, Owned},
-    driver::status::NamedLockConnection,
-    name::LockName,
+    blocking::section::Begun, driver::status::NamedLockConnection, name::LockName, owned::Owned,
     section::outcome::Section,
 };
 

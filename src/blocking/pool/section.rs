@@ -12,11 +12,12 @@ use super::{
     queue::{NoTurn, Queue},
 };
 use crate::{
-    blocking::section::{self, Owned},
+    blocking::section,
     driver::status::NamedLockConnection,
     error::NamedLockError,
     lock::NamedLock,
     name::LockName,
+    owned::Owned,
     section::{Request, outcome::Section},
 };
 

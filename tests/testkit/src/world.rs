@@ -149,6 +149,10 @@ pub fn wait_until_waiting(id: u64) {
     wait_until(&format!("connection {id} to wait for a named lock"), || number(&mut conn, &query) == Some(1));
 }
 
+pub fn is_in_state(id: u64, state: &str) -> bool {
+    number(&mut connect(), &count_of_sessions(id, state)) == Some(1)
+}
+
 /// MySQL's process list fails as long as any session runs a statement with a character beyond `utf8mb3`.
 fn count_of_sessions(id: u64, state: &str) -> String {
     let (table, prefix) = match is_mysql() {

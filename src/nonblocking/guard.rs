@@ -1,0 +1,168 @@
+//! A lock that is held for as long as a value lives, with the async connection that it is held on.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+};
+
+use super::{
+    NamedLock, OwnedConnection,
+    section::{self, Begun},
+    transaction::transaction,
+    work::AsyncWork,
+};
+use crate::{
+    connection_id::ConnectionId, error::NamedLockError, guard_error::GuardError, name::LockName, owned::Owned,
+};
+
+/// A named lock that is held, and the connection that it is held on.
+///
+/// Returned by [`NamedLock::acquire`]. It dereferences to the connection, so that all of Diesel can be used on it, and also
+/// sections over other locks ([`with_named_lock`](super::NamedLockExt::with_named_lock)). It may move between tasks.
+///
+/// # When it is dropped
+///
+/// Its connection is closed, since a release can't be awaited: so await [`release`](Self::release). The server rolls back and frees the
+/// lock when it sees that, within milliseconds, or after the statement that runs. A pool opens another connection.
+///
+/// # What it does not promise
+///
+/// [What holds for every section](crate::NamedLock::run), and:
+///
+/// * A guard does not notice by itself that its lock was lost: ask [`still_holds`](Self::still_holds). It says so when it is released.
+/// * A guard that is never dropped never releases: in `mem::forget`, in a `static`, at `process::exit`. Its connection goes
+///   nowhere either, so no pool gets a connection with the lock. The lock is free when the process has ended.
+#[must_use = "the lock is released when the guard is dropped, and the connection is closed"]
+pub struct NamedLockGuard<C: OwnedConnection>(Begun<Owned<C>>);
+
+impl NamedLock {
+    /// Acquires the lock on a connection that the guard then owns: plain, of bb8's `get_owned()`, or of deadpool.
+    ///
+    /// For a lock that outlives a function, or moves to another task. In all other cases, prefer [`run`](Self::run): the end of a closure
+    /// can't be missed.
+    ///
+    /// ```no_run
+    /// use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl};
+    /// use diesel_named_lock::nonblocking::NamedLock;
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let conn = AsyncMysqlConnection::establish("mysql://app@127.0.0.1/shop").await?;
+    /// let mut guard = NamedLock::new("import")?.acquire(conn).await?;
+    /// diesel::sql_query("UPDATE imports SET running = 1").execute(&mut *guard).await?;
+    /// let conn = guard.release().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// If the future is dropped, the connection is closed. The server notices within a second that nobody waits for the lock any more.
+    ///
+    /// # Errors
+    ///
+    /// Returns the connection with the reason: any [`NamedLockError`] for which [`work_ran`](NamedLockError::work_ran) is
+    /// `false`. Nothing is held.
+    pub fn acquire<C: OwnedConnection>(
+        &self,
+        conn: C,
+    ) -> impl Future<Output = Result<NamedLockGuard<C>, GuardError<C>>> + Send + use<C> {
+        let request = self.clone().into_request();
+        async move {
+            let (names, request) = match request {
+                Ok(request) => request,
+                Err(error) => return Err(GuardError { conn, error }),
+            };
+            match section::begin(Owned(conn), names, request).await {
+                Ok(begun) => Ok(NamedLockGuard(begun)),
+                Err(not_begun) => {
+                    let (Owned(conn), error) = not_begun.with_holder().await.into_parts();
+                    Err(GuardError { conn, error })
+                }
+            }
+        }
+    }
+}
+
+impl<C: OwnedConnection> NamedLockGuard<C> {
+    /// Rolls back what is open, releases the lock, awaits the server's confirmation, and returns the connection.
+    ///
+    /// # Errors
+    ///
+    /// Returns the connection with what was lost:
+    ///
+    /// * [`Lost`](NamedLockError::Lost) or [`ConnectionSwapped`](NamedLockError::ConnectionSwapped) if the lock was not held to
+    ///   the end. The session was killed, or holds nothing.
+    /// * [`TransactionLeftOpen`](NamedLockError::TransactionLeftOpen) if a transaction was open. It was rolled back. The lock
+    ///   was held to the end.
+    pub async fn release(self) -> Result<C, GuardError<C>> {
+        let (Owned(conn), section) = self.0.finish(()).await;
+        match section.error {
+            None => Ok(conn),
+            Some(error) => Err(GuardError { conn, error }),
+        }
+    }
+
+    /// Runs `work` inside a transaction, as Diesel's `transaction` does.
+    ///
+    /// In addition, a `ROLLBACK` that `KILL QUERY` has struck is sent again, as in
+    /// [`run_transaction`](NamedLock::run_transaction).
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `work`, and Diesel's own errors from `BEGIN`, `COMMIT` and `ROLLBACK`.
+    pub fn transaction<'a, 'c, T, E, F>(&'c mut self, work: F) -> impl Future<Output = Result<T, E>> + Send
+    where
+        T: Send + 'a,
+        E: From<diesel::result::Error> + Send + 'a,
+        for<'r> F:
+            AsyncFnOnce(&'r mut C) -> Result<T, E> + AsyncWork<&'r mut C, Result<T, E>, Future: Send> + Send + 'a,
+        'a: 'c,
+    {
+        transaction(self.0.conn(), work)
+    }
+
+    /// Returns whether the session holds the lock at this moment: of several, each. One round trip for each lock.
+    ///
+    /// It may be lost right after the answer.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NamedLockError::Database`] if the server does not answer. Then the lock is probably lost.
+    pub fn still_holds(&mut self) -> impl Future<Output = Result<bool, NamedLockError>> + Send {
+        self.0.still_holds()
+    }
+
+    /// Returns the names, each once, in the order in which they were acquired.
+    #[must_use]
+    pub fn names(&self) -> &[LockName] {
+        self.0.locks().as_slice()
+    }
+
+    /// Returns the session that has acquired the lock.
+    #[must_use]
+    pub fn connection_id(&self) -> ConnectionId {
+        self.0.session()
+    }
+}
+
+impl<C: OwnedConnection> Deref for NamedLockGuard<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        self.0.conn_ref()
+    }
+}
+
+impl<C: OwnedConnection> DerefMut for NamedLockGuard<C> {
+    fn deref_mut(&mut self) -> &mut C {
+        self.0.conn()
+    }
+}
+
+impl<C: OwnedConnection> fmt::Debug for NamedLockGuard<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (names, connection_id) = (self.names(), self.connection_id());
+        f.debug_struct("NamedLockGuard")
+            .field("names", &names)
+            .field("connection_id", &connection_id)
+            .finish_non_exhaustive()
+    }
+}

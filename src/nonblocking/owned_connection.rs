@@ -1,0 +1,42 @@
+//! Connections that can be closed, whatever pool they are from.
+
+use diesel_async::AsyncMysqlConnection;
+
+use crate::driver::status::nonblocking::NamedLockConnection;
+
+/// A connection that a [`NamedLockGuard`](super::NamedLockGuard) can own: plain, or of bb8's `get_owned()` (feature `bb8`), or of deadpool
+/// (feature `deadpool`).
+///
+/// For a manager of your own, implement it: `impl OwnedConnection for MyConnection {}`.
+pub trait OwnedConnection: NamedLockConnection + Send + Sized + 'static {
+    /// Closes the connection without waiting for anything: the future that used it was dropped. Called from `Drop`, also outside a
+    /// runtime.
+    ///
+    /// Defaults to dropping it, which is right if its pool then closes a connection that is marked broken. If it does not, take it out
+    /// of the pool.
+    fn close(self) {
+        drop(self);
+    }
+}
+
+impl OwnedConnection for AsyncMysqlConnection {}
+
+#[cfg(feature = "bb8")]
+impl<M> OwnedConnection for bb8::PooledConnection<'static, M>
+where
+    M: bb8::ManageConnection,
+    Self: NamedLockConnection,
+{
+}
+
+/// deadpool keeps a broken connection until it hands that very one out.
+#[cfg(feature = "deadpool")]
+impl<M> OwnedConnection for deadpool::managed::Object<M>
+where
+    M: deadpool::managed::Manager + 'static,
+    Self: NamedLockConnection,
+{
+    fn close(self) {
+        drop(Self::take(self));
+    }
+}
