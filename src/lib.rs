@@ -83,6 +83,8 @@ mod operator_error;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod owned;
 #[cfg(any(feature = "async", feature = "blocking"))]
+mod queue;
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod section;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod statement;

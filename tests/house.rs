@@ -7,7 +7,7 @@ use std::{
 };
 
 /// From the lowest. What is on a floor uses its neighbours and what is below, never what is above.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 8] = [
     &[
         "connection_id",
         "deadline",
@@ -26,6 +26,7 @@ const FLOORS: [&[&str]; 7] = [
     &["driver", "statement"],
     &["section"],
     &["lock"],
+    &["queue"],
     &["operator"],
     &["blocking", "fence", "job", "migration", "nonblocking"],
     &["docs", "lib"],

@@ -28,6 +28,7 @@ mod guard;
 mod keep_alive;
 mod lock;
 mod owned_connection;
+pub mod pool;
 mod section;
 mod transaction;
 mod work;

@@ -22,19 +22,13 @@ pub trait OwnedConnection: NamedLockConnection + Send + Sized + 'static {
 impl OwnedConnection for AsyncMysqlConnection {}
 
 #[cfg(feature = "bb8")]
-impl<M> OwnedConnection for bb8::PooledConnection<'static, M>
-where
-    M: bb8::ManageConnection,
-    Self: NamedLockConnection,
-{
-}
+impl<M: bb8::ManageConnection<Connection: NamedLockConnection>> OwnedConnection for bb8::PooledConnection<'static, M> {}
 
 /// deadpool keeps a broken connection until it hands that very one out.
 #[cfg(feature = "deadpool")]
 impl<M> OwnedConnection for deadpool::managed::Object<M>
 where
-    M: deadpool::managed::Manager + 'static,
-    Self: NamedLockConnection,
+    M: deadpool::managed::Manager<Type: NamedLockConnection> + 'static,
 {
     fn close(self) {
         drop(Self::take(self));

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     connection_id::ConnectionId,
-    driver::nonblocking::Nonblocking,
+    driver::{nonblocking::Nonblocking, status::nonblocking as status},
     error::NamedLockError,
     log_target::TARGET,
     names::Names,
@@ -51,6 +51,10 @@ pub(super) async fn begin<P: Connection>(conn: P, names: Names, request: Request
 }
 
 impl<P: Connection> NotBegun<P> {
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(self.error, NamedLockError::Broken { .. })
+    }
+
     pub(super) fn into_parts(self) -> (P, NamedLockError) {
         (self.armed.disarm(), self.error)
     }
@@ -105,6 +109,33 @@ impl<P: Connection> Begun<P> {
             }
         }
         Ok(true)
+    }
+
+    pub(super) fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// As far as Diesel knows.
+    pub(super) fn has_no_transaction(&mut self) -> bool {
+        matches!(status::depth(self.conn()), Ok(0))
+    }
+
+    /// Whether the server says that the locks are held.
+    pub(super) async fn is_confirmed(&mut self) -> bool {
+        let (conn, hold) = self.armed.parts();
+        hold.is_confirmed::<Nonblocking, _>(conn).await
+    }
+
+    /// Ends the section without a release: the locks are kept for the next one on this connection.
+    pub(super) fn keep<T>(self, value: T) -> (Section<T>, Armed<P>) {
+        let (waited, held, hold) = (self.waited, self.granted.elapsed(), self.armed.hold());
+        debug!(target: TARGET, waited:?, held:?, connection = hold.session().get(); "keeping {}", hold.names());
+        (Section { value, waited, held, error: None }, self.armed)
+    }
+
+    /// Continues with locks that are held already.
+    pub(super) fn resume(armed: Armed<P>, waited: Duration) -> Self {
+        Self { armed, waited, granted: Instant::now() }
     }
 
     pub(super) async fn finish<T>(mut self, value: T) -> (P, Section<T>) {

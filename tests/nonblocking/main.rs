@@ -2,5 +2,6 @@
 
 mod dropped;
 mod guards;
+mod pool;
 mod sections;
 mod world;

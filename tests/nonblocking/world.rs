@@ -69,3 +69,7 @@ pub async fn table<C: NamedLockConnection>(conn: &mut C) -> String {
     conn.batch_execute(&format!("CREATE TABLE {table} (n INT) ENGINE=InnoDB")).await.expect("CREATE TABLE");
     table
 }
+
+pub async fn until(what: &str, done: impl Fn() -> bool) {
+    drop_once(std::future::pending::<()>(), what, done).await;
+}

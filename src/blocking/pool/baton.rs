@@ -1,11 +1,11 @@
 //! What passes from one thread to the next: a connection whose session holds the lock.
 
-use std::time::Instant;
-
 use diesel::r2d2::{ManageConnection, PooledConnection};
 use scopeguard::ScopeGuard;
 
-use crate::{blocking::section::release_kept, driver::status::NamedLockConnection, section::Hold};
+use crate::{
+    blocking::section::release_kept, driver::status::NamedLockConnection, queue::hand_offs::Chain, section::Hold,
+};
 
 /// Releases the lock when it is dropped, wherever it got stuck.
 pub(super) type Baton<M> = ScopeGuard<Held<M>, fn(Held<M>)>;
@@ -15,24 +15,6 @@ pub(super) struct Held<M: ManageConnection> {
     pub(super) conn: PooledConnection<M>,
     pub(super) hold: Hold,
     pub(super) chain: Chain,
-}
-
-/// What has become of a lock since the server granted it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Chain {
-    pub(super) since: Instant,
-    pub(super) hand_offs: u32,
-}
-
-impl Chain {
-    /// The server has just granted it.
-    pub(super) fn new() -> Self {
-        Self { since: Instant::now(), hand_offs: 0 }
-    }
-
-    pub(super) fn longer(self) -> Self {
-        Self { hand_offs: self.hand_offs + 1, ..self }
-    }
 }
 
 impl<M> Held<M>

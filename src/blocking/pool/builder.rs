@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use diesel::r2d2::{ManageConnection, Pool};
 
-use super::{HandleLockEvent, NamedLockPool, NopLockEventHandler, Shared, queue::Queue};
+use super::{HandleLockEvent, NamedLockPool, Shared};
+use crate::queue::{hand_offs::HandOffs, line::Queue};
 
 /// Options of a [`NamedLockPool`].
 ///
@@ -21,34 +22,25 @@ use super::{HandleLockEvent, NamedLockPool, NopLockEventHandler, Shared, queue::
 #[must_use = "options do nothing without `build`"]
 pub struct NamedLockPoolBuilder<M: ManageConnection> {
     pub(super) pool: Pool<M>,
-    pub(super) max_hand_offs: u32,
-    pub(super) max_hand_off_time: Duration,
-    pub(super) unconfirmed: bool,
-    pub(super) event_handler: Box<dyn HandleLockEvent>,
+    pub(super) hand_offs: HandOffs,
 }
 
 impl<M: ManageConnection> NamedLockPoolBuilder<M> {
     pub(super) fn new(pool: Pool<M>) -> Self {
-        Self {
-            pool,
-            max_hand_offs: 16,
-            max_hand_off_time: Duration::from_millis(50),
-            unconfirmed: false,
-            event_handler: Box::new(NopLockEventHandler),
-        }
+        Self { pool, hand_offs: HandOffs::new() }
     }
 
     /// How many times a lock that the server has granted passes from thread to thread before it is released to the others
     /// that want it. Default: 16. With 0, every section acquires and releases.
     pub fn max_hand_offs(mut self, max: u32) -> Self {
-        self.max_hand_offs = max;
+        self.hand_offs.max = max;
         self
     }
 
     /// For how long after the server's grant a lock passes from thread to thread. Default: 50 ms. A section that runs
     /// at that moment is not interrupted: it is the last one before the release.
     pub fn max_hand_off_time(mut self, time: Duration) -> Self {
-        self.max_hand_off_time = time;
+        self.hand_offs.max_time = time;
         self
     }
 
@@ -63,13 +55,13 @@ impl<M: ManageConnection> NamedLockPoolBuilder<M> {
     /// A section whose work returns `Err`, [`section`](NamedLockPool::section), and the last section before
     /// the release ask all the same.
     pub fn unconfirmed_hand_offs(mut self) -> Self {
-        self.unconfirmed = true;
+        self.hand_offs.unconfirmed = true;
         self
     }
 
     /// Sets the event handler. Defaults to [`NopLockEventHandler`].
     pub fn event_handler(mut self, handler: Box<dyn HandleLockEvent>) -> Self {
-        self.event_handler = handler;
+        self.hand_offs.event_handler = handler;
         self
     }
 
@@ -82,11 +74,6 @@ impl<M: ManageConnection> NamedLockPoolBuilder<M> {
 
 impl<M: ManageConnection> fmt::Debug for NamedLockPoolBuilder<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NamedLockPoolBuilder")
-            .field("max_hand_offs", &self.max_hand_offs)
-            .field("max_hand_off_time", &self.max_hand_off_time)
-            .field("unconfirmed", &self.unconfirmed)
-            .field("event_handler", &self.event_handler)
-            .finish_non_exhaustive()
+        f.debug_struct("NamedLockPoolBuilder").field("hand_offs", &self.hand_offs).finish_non_exhaustive()
     }
 }

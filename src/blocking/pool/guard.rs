@@ -145,7 +145,7 @@ where
 
     fn leave(&mut self) -> Option<NamedLockError> {
         let entered = self.entered.take().expect(NOT_RELEASED);
-        entered.leave(&self.locks.0.options, self.lock.names(), (), false).error
+        entered.leave(&self.locks.0.options.hand_offs, self.lock.names(), (), false).error
     }
 
     fn entered(&self) -> &Entered<M> {

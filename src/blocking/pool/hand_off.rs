@@ -2,17 +2,20 @@
 
 use diesel::r2d2::{ManageConnection, PooledConnection};
 
-use super::{
-    HandedOffEvent, HeldEvent, LostEvent, NamedLockPoolBuilder,
-    baton::{Baton, Chain, Held},
-    queue,
-};
+use super::baton::{Baton, Held};
 use crate::{
-    blocking::section::Begun, driver::status::NamedLockConnection, name::LockName, owned::Owned,
+    blocking::section::Begun,
+    driver::status::NamedLockConnection,
+    name::LockName,
+    owned::Owned,
+    queue::{
+        hand_offs::{Chain, HandOffs},
+        line,
+    },
     section::outcome::Section,
 };
 
-pub(super) type Turn<M> = queue::Turn<LockName, Baton<M>>;
+pub(super) type Turn<M> = line::Turn<LockName, Baton<M>>;
 pub(super) type BegunPooled<M> = Begun<Owned<PooledConnection<M>>>;
 
 /// A section that holds its lock. In a panic, the lock is released before the turns end.
@@ -43,13 +46,13 @@ where
     /// Ends the section. `is_trusted`: whether the lock may be handed on without asking the server, if the pool is told to.
     pub(super) fn leave<T>(
         mut self,
-        options: &NamedLockPoolBuilder<M>,
+        hand_offs: &HandOffs,
         names: &[LockName],
         value: T,
         is_trusted: bool,
     ) -> Section<T> {
-        let kept = self.may_hand_off(options) && self.turn.can_pass() && {
-            self.begun.has_no_transaction() && (options.unconfirmed && is_trusted || self.begun.is_confirmed())
+        let kept = self.hands_off && hand_offs.may_follow(self.chain) && self.turn.can_pass() && {
+            self.begun.has_no_transaction() && (hand_offs.unconfirmed && is_trusted || self.begun.is_confirmed())
         };
         let Self { begun, turn, other_turns, chain, .. } = self;
         let (section, handed_off) = if kept {
@@ -63,31 +66,8 @@ where
             (section, None)
         };
         drop(other_turns);
-        report_end(options, names, &section, handed_off);
+        hand_offs.report_end(names, &section, handed_off);
         section
-    }
-
-    /// Whether the lock may change hands once more before it is the turn of other processes.
-    fn may_hand_off(&self, options: &NamedLockPoolBuilder<M>) -> bool {
-        self.hands_off
-            && self.chain.hand_offs < options.max_hand_offs
-            && self.chain.since.elapsed() < options.max_hand_off_time
-    }
-}
-
-fn report_end<M: ManageConnection, T>(
-    options: &NamedLockPoolBuilder<M>,
-    names: &[LockName],
-    section: &Section<T>,
-    handed_off: Option<u32>,
-) {
-    let handler = &options.event_handler;
-    match &section.error {
-        Some(error) => handler.handle_lost(LostEvent { names, error }),
-        None => handler.handle_held(HeldEvent { names, held: section.held }),
-    }
-    if let Some(count) = handed_off {
-        handler.handle_handed_off(HandedOffEvent { name: &names[0], count });
     }
 }
 

@@ -3,27 +3,22 @@
 mod baton;
 mod builder;
 mod clean_sessions;
-mod events;
 mod guard;
 mod hand_off;
-mod queue;
 mod section;
-mod sync;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
 
-use self::{baton::Baton, queue::Queue, section::PooledSection};
-pub use self::{
-    builder::NamedLockPoolBuilder,
-    clean_sessions::CleanSessions,
-    events::{HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NopLockEventHandler, TimedOutEvent, WaitedEvent},
-    guard::PooledGuard,
+use self::{baton::Baton, section::PooledSection};
+pub use self::{builder::NamedLockPoolBuilder, clean_sessions::CleanSessions, guard::PooledGuard};
+pub use crate::queue::events::{
+    HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NopLockEventHandler, TimedOutEvent, WaitedEvent,
 };
 use crate::{
     blocking::transaction::transaction, driver::status::NamedLockConnection, error::NamedLockError, lock::NamedLock,
-    name::LockName, section::outcome::Section,
+    name::LockName, queue::line::Queue, section::outcome::Section,
 };
 
 /// Sections on connections of an `r2d2` pool, for which threads wait without holding a connection.

@@ -6,10 +6,9 @@ use diesel::r2d2::{ManageConnection, PooledConnection};
 use scopeguard::ScopeGuard;
 
 use super::{
-    NamedLockPool, NamedLockPoolBuilder, TimedOutEvent, WaitedEvent,
-    baton::{Baton, Chain, Held},
+    NamedLockPool, NamedLockPoolBuilder,
+    baton::{Baton, Held},
     hand_off::{BegunPooled, Entered, Turn},
-    queue::{NoTurn, Queue},
 };
 use crate::{
     blocking::section,
@@ -18,6 +17,10 @@ use crate::{
     lock::NamedLock,
     name::LockName,
     owned::Owned,
+    queue::{
+        hand_offs::{Chain, Waited},
+        line::{NoTurn, Queue},
+    },
     section::{Request, outcome::Section},
 };
 
@@ -27,8 +30,7 @@ pub(super) struct PooledSection<'a, M: ManageConnection> {
     options: &'a NamedLockPoolBuilder<M>,
     lock: &'a NamedLock,
     request: Request,
-    in_queue: Duration,
-    in_checkout: Duration,
+    spent: Waited,
 }
 
 impl<'a, M> PooledSection<'a, M>
@@ -37,9 +39,8 @@ where
     PooledConnection<M>: NamedLockConnection,
 {
     pub(super) fn new(locks: &'a NamedLockPool<M>, lock: &'a NamedLock) -> Result<Self, NamedLockError> {
-        let (in_queue, in_checkout) = (Duration::ZERO, Duration::ZERO);
         let (queue, options) = (&locks.0.queue, &locks.0.options);
-        Ok(Self { queue, options, lock, request: lock.request()?, in_queue, in_checkout })
+        Ok(Self { queue, options, lock, request: lock.request()?, spent: Waited::default() })
     }
 
     /// Runs `work` when it is its turn and the lock is held. `trusted`: whether the lock may be handed on without asking the
@@ -49,34 +50,30 @@ where
         work: impl FnOnce(&mut PooledConnection<M>) -> T,
         trusted: fn(&T) -> bool,
     ) -> Result<Section<T>, NamedLockError> {
-        let (options, names) = (self.options, self.lock.names());
+        let (hand_offs, names) = (&self.options.hand_offs, self.lock.names());
         let mut entered = self.enter()?;
         let value = work(entered.begun.conn());
         let is_trusted = trusted(&value);
-        Ok(entered.leave(options, names, value, is_trusted))
+        Ok(entered.leave(hand_offs, names, value, is_trusted))
     }
 
     /// Waits until it is its turn and the lock is held.
     pub(super) fn enter(mut self) -> Result<Entered<M>, NamedLockError> {
-        let entered = self.wait_and_begin().inspect_err(|error| {
-            if matches!(error, NamedLockError::Timeout { .. } | NamedLockError::NoConnection { .. }) {
-                let event = TimedOutEvent { names: self.lock.names(), error };
-                self.options.event_handler.handle_timed_out(event);
-            }
-        })?;
-        self.report_waited(entered.begun.waited());
+        let (hand_offs, names) = (&self.options.hand_offs, self.lock.names());
+        let entered = self.wait_and_begin().inspect_err(|error| hand_offs.report_not_begun(names, error))?;
+        hand_offs.report_waited(names, entered.begun.waited(), self.spent);
         Ok(entered)
     }
 
     fn wait_and_begin(&mut self) -> Result<Entered<M>, NamedLockError> {
         let (first, others) = self.lock.names().split_first().expect("a lock has a name");
-        let hands_off = self.hands_off();
+        let hands_off = self.options.hand_offs.are_for(self.lock, &self.request);
         let (turn, baton) = self.wait_for_turn(first, hands_off)?;
         let turn_of = |name| self.wait_for_turn(name, false).map(|(turn, _)| turn);
         let other_turns = others.iter().map(turn_of).collect::<Result<Vec<_>, _>>()?;
-        self.in_queue = self.request.deadline.elapsed();
+        self.spent.in_queue = self.request.deadline.elapsed();
         let (begun, chain) = match baton.map(ScopeGuard::into_inner) {
-            Some(Held { conn, hold, chain }) => (section::resume(Owned(conn), hold, self.in_queue), chain),
+            Some(Held { conn, hold, chain }) => (section::resume(Owned(conn), hold, self.spent.in_queue), chain),
             None => (self.begin()?, Chain::new()),
         };
         Ok(Entered { begun, turn, other_turns, chain, hands_off })
@@ -105,11 +102,11 @@ where
         let limit = if deadline.waits() { deadline.at_most(usual) } else { usual };
         let asked = Instant::now();
         let conn = pool.get_timeout(limit);
-        self.in_checkout += asked.elapsed();
+        self.spent.in_checkout += asked.elapsed();
         conn.map_err(|source| NamedLockError::NoConnection {
             name: self.lock.names()[0].clone(),
             waited: deadline.elapsed(),
-            in_queue: self.in_queue,
+            in_queue: self.spent.in_queue,
             source: Box::new(source),
         })
     }
@@ -128,28 +125,8 @@ where
                 {
                     others -= 1;
                 }
-                Err((mut conn, error)) => return Err(self.with_times(section::with_holder(error, &mut *conn))),
+                Err((mut conn, error)) => return Err(self.spent.add_to(section::with_holder(error, &mut *conn))),
             }
         }
-    }
-
-    fn with_times(&self, mut error: NamedLockError) -> NamedLockError {
-        if let NamedLockError::Timeout { in_queue, in_checkout, .. } = &mut error {
-            (*in_queue, *in_checkout) = (self.in_queue, self.in_checkout);
-        }
-        error
-    }
-
-    /// Whether this section can be handed a lock, and hand it on.
-    fn hands_off(&self) -> bool {
-        let Request { reentrant, idle_limit, .. } = self.request;
-        self.lock.names().len() == 1 && !reentrant && idle_limit.is_none() && self.options.max_hand_offs > 0
-    }
-
-    fn report_waited(&self, waited: Duration) {
-        let Self { in_queue, in_checkout, .. } = *self;
-        let on_server = waited.saturating_sub(in_queue + in_checkout);
-        let event = WaitedEvent { names: self.lock.names(), in_queue, in_checkout, on_server };
-        self.options.event_handler.handle_waited(event);
     }
 }

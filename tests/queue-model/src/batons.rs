@@ -70,3 +70,30 @@ fn who_takes_no_baton_gets_the_turn_without() {
     let expected = [(false, Turn, Turn), (false, TimedOut, Turn), (true, TurnWithBaton, Turn)];
     assert_eq!(outcomes, BTreeSet::from(expected));
 }
+
+#[test]
+fn a_place_that_is_dropped_strands_nobody_and_hands_its_baton_on() {
+    let outcomes = explore(|world| {
+        let (turn, _) = world.queue.enter(&0, Never, true).unwrap();
+        let held = world.acquire(0);
+        let dropped = world.spawn(|world| world.drop_place(0));
+        let stays = world.spawn(|world| world.section(0, Never));
+        world.hand_off(turn, held);
+        dropped.join().unwrap();
+        stays.join().unwrap()
+    });
+    assert_eq!(outcomes, BTreeSet::from([Turn, TurnWithBaton]));
+}
+
+#[test]
+fn a_place_takes_its_turn_once_it_has_come_and_leaves_the_line_otherwise() {
+    let outcomes = explore(|world| {
+        let (turn, _) = world.queue.enter(&0, Never, true).unwrap();
+        let held = world.acquire(0);
+        let asks = world.spawn(|world| world.ask_and_drop_place(0));
+        let takes_none = world.spawn(|world| world.lone_section(0, Never));
+        world.hand_off(turn, held);
+        (asks.join().unwrap(), takes_none.join().unwrap())
+    });
+    assert_eq!(outcomes, BTreeSet::from([(false, Turn), (true, Turn)]));
+}

@@ -3,7 +3,7 @@
 //!
 //! Bounded to three preemptions; `LOOM_MAX_PREEMPTIONS` sets another bound. With fewer, not all outcomes are reached.
 
-#[path = "../../../src/blocking/pool/queue.rs"]
+#[path = "../../../src/queue/line.rs"]
 mod queue;
 mod sync;
 mod world;

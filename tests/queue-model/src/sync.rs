@@ -1,4 +1,4 @@
-//! What the queue needs of threads and time, as in `src/blocking/pool/sync.rs`, but loom's. Loom knows no time: a wait with a
+//! What the queue needs of threads and time, as in `src/queue/sync.rs`, but loom's. Loom knows no time: a wait with a
 //! deadline may end at any moment.
 
 use std::{

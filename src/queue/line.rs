@@ -8,26 +8,46 @@ use std::{
 
 use super::sync::{Arc, Condvar, Deadline, Mutex, ThreadId, current, lock, wait};
 
-/// One line of threads for each key. Who has the turn may pass a baton to the next one. A clone is the same queue.
-pub(crate) struct Queue<K, B>(Arc<Mutex<Lines<K, B>>>);
+/// One line for each key. Who has the turn may pass a baton to the next one. A clone is the same queue.
+pub(crate) struct Queue<K, B, W: Waits = Threads>(Arc<Mutex<Lines<K, B, W>>>);
 
-struct Lines<K, B> {
-    /// Only lines with somebody in them, and each thread in a line once at most.
-    by_key: HashMap<K, Line<B>>,
+/// Who stands in line, and how it is called.
+pub(crate) trait Waits {
+    type Who: Copy + Eq;
+    type Notice;
+
+    fn call(notice: &Self::Notice);
 }
 
-struct Line<B> {
+/// A thread in line blocks.
+pub(crate) struct Threads;
+
+impl Waits for Threads {
+    type Who = ThreadId;
+    type Notice = Condvar;
+
+    fn call(notice: &Condvar) {
+        notice.notify_one();
+    }
+}
+
+struct Lines<K, B, W: Waits> {
+    /// Only lines with somebody in them, and each thread in a line once at most.
+    by_key: HashMap<K, Line<B, W>>,
+}
+
+struct Line<B, W: Waits> {
     /// Whose turn it is; `None` if the turn may move between threads.
-    turn: Option<ThreadId>,
+    turn: Option<W::Who>,
     /// Passed to who has the turn now, and not yet taken up.
     baton: Option<B>,
-    waiting: VecDeque<Waiter>,
+    waiting: VecDeque<Waiter<W>>,
 }
 
-struct Waiter {
-    thread: ThreadId,
+struct Waiter<W: Waits> {
+    who: W::Who,
     takes_baton: bool,
-    called: Arc<Condvar>,
+    called: Arc<W::Notice>,
 }
 
 /// Why there is no turn.
@@ -42,10 +62,6 @@ pub(crate) enum NoTurn {
 }
 
 impl<K: Eq + Hash + Clone, B> Queue<K, B> {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Lines { by_key: HashMap::new() })))
-    }
-
     /// Waits for the turn, with which a baton may come. `takes_baton`: whether this thread has a use for one.
     pub(crate) fn enter(
         &self,
@@ -60,8 +76,7 @@ impl<K: Eq + Hash + Clone, B> Queue<K, B> {
         }
         lines.refuse_circle(key, me)?;
         let called = Arc::new(Condvar::new());
-        let line = lines.line(key);
-        line.waiting.push_back(Waiter { thread: me, takes_baton, called: called.clone() });
+        lines.line_up(key, Waiter { who: me, takes_baton, called: called.clone() });
         loop {
             let (guard, timed_out) = wait(&called, lines, deadline);
             lines = guard;
@@ -71,13 +86,35 @@ impl<K: Eq + Hash + Clone, B> Queue<K, B> {
                 return Ok((Turn::new(self, key), line.baton.take()));
             }
             if timed_out {
-                line.waiting.retain(|waiter| waiter.thread != me);
+                line.leave(me);
                 return Err(NoTurn::TimedOut);
             }
         }
     }
+}
 
-    /// How many threads wait for the turn.
+impl<K: Eq + Hash + Clone, B, W: Waits> Queue<K, B, W> {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Lines { by_key: HashMap::new() })))
+    }
+
+    /// Takes the turn if nobody has it, or else a place in line, to be called by `called`.
+    pub(crate) fn line_up(
+        &self,
+        key: &K,
+        who: W::Who,
+        takes_baton: bool,
+        called: Arc<W::Notice>,
+    ) -> Result<Turn<K, B, W>, Place<K, B, W>> {
+        let mut lines = lock(&self.0);
+        if lines.begin(key, who) {
+            return Ok(Turn::new(self, key));
+        }
+        lines.line_up(key, Waiter { who, takes_baton, called });
+        Err(Place { queue: self.clone(), key: key.clone(), who, is_left: false })
+    }
+
+    /// How many wait for the turn.
     pub(crate) fn waiting(&self, key: &K) -> usize {
         lock(&self.0).by_key.get(key).map_or(0, |line| line.waiting.len())
     }
@@ -88,15 +125,15 @@ impl<K: Eq + Hash + Clone, B> Queue<K, B> {
     }
 }
 
-impl<K, B> Clone for Queue<K, B> {
+impl<K, B, W: Waits> Clone for Queue<K, B, W> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<K: Eq + Hash + Clone, B> Lines<K, B> {
+impl<K: Eq + Hash + Clone, B, W: Waits> Lines<K, B, W> {
     /// Where nobody is in line, the turn comes at once.
-    fn begin(&mut self, key: &K, turn: ThreadId) -> bool {
+    fn begin(&mut self, key: &K, turn: W::Who) -> bool {
         let free = !self.by_key.contains_key(key);
         if free {
             self.by_key.insert(key.clone(), Line { turn: Some(turn), baton: None, waiting: VecDeque::new() });
@@ -104,23 +141,27 @@ impl<K: Eq + Hash + Clone, B> Lines<K, B> {
         free
     }
 
-    fn line(&mut self, key: &K) -> &mut Line<B> {
+    fn line_up(&mut self, key: &K, waiter: Waiter<W>) {
+        self.line(key).waiting.push_back(waiter);
+    }
+
+    fn line(&mut self, key: &K) -> &mut Line<B, W> {
         self.by_key.get_mut(key).expect("a line stays while somebody is in it")
     }
 
     /// Gives the turn to the next one, who is to be notified. Removes the line when nobody is left.
-    fn call_next(&mut self, key: &K, baton: Option<B>) -> Option<Arc<Condvar>> {
+    fn call_next(&mut self, key: &K, baton: Option<B>) -> Option<Arc<W::Notice>> {
         let line = self.line(key);
         let Some(next) = line.waiting.pop_front() else {
             self.by_key.remove(key);
             return None;
         };
-        line.turn = Some(next.thread);
+        line.turn = Some(next.who);
         line.baton = baton;
         Some(next.called)
     }
 
-    fn refuse_circle(&mut self, key: &K, me: ThreadId) -> Result<(), NoTurn> {
+    fn refuse_circle(&mut self, key: &K, me: W::Who) -> Result<(), NoTurn> {
         let mut in_front = self.line(key).turn;
         if in_front == Some(me) {
             return Err(NoTurn::OwnTurn);
@@ -130,7 +171,7 @@ impl<K: Eq + Hash + Clone, B> Lines<K, B> {
             return Ok(());
         }
         // Ends, since a thread waits in one line at most, and those in line already are in no circle.
-        while let Some(line) = in_front.and_then(|thread| self.by_key.values().find(|line| line.has_waiting(thread))) {
+        while let Some(line) = in_front.and_then(|who| self.by_key.values().find(|line| line.has_waiting(who))) {
             in_front = line.turn;
             if in_front == Some(me) {
                 return Err(NoTurn::Circle);
@@ -140,26 +181,71 @@ impl<K: Eq + Hash + Clone, B> Lines<K, B> {
     }
 }
 
-impl<B> Line<B> {
+impl<B, W: Waits> Line<B, W> {
+    fn leave(&mut self, who: W::Who) {
+        self.waiting.retain(|waiter| waiter.who != who);
+    }
+
     fn next_takes_baton(&self) -> bool {
         self.waiting.front().is_some_and(|next| next.takes_baton)
     }
 
-    fn has_waiting(&self, thread: ThreadId) -> bool {
-        self.waiting.iter().any(|waiter| waiter.thread == thread)
+    fn has_waiting(&self, who: W::Who) -> bool {
+        self.waiting.iter().any(|waiter| waiter.who == who)
+    }
+}
+
+/// A place in line. If it is dropped, it is left; if its turn has come meanwhile, that is the next one's, with the baton.
+pub(crate) struct Place<K: Eq + Hash + Clone, B, W: Waits> {
+    queue: Queue<K, B, W>,
+    key: K,
+    who: W::Who,
+    is_left: bool,
+}
+
+impl<K: Eq + Hash + Clone, B, W: Waits> Place<K, B, W> {
+    /// Whether the turn has come, with the baton that may come with it. To be asked again when called.
+    pub(crate) fn take_turn(&mut self) -> Option<(Turn<K, B, W>, Option<B>)> {
+        self.take_turn_or(|_| ())
+    }
+
+    fn take_turn_or(&mut self, or: impl FnOnce(&mut Line<B, W>)) -> Option<(Turn<K, B, W>, Option<B>)> {
+        let mut lines = lock(&self.queue.0);
+        let line = lines.line(&self.key);
+        if line.turn != Some(self.who) {
+            or(line);
+            return None;
+        }
+        self.is_left = true;
+        Some((Turn::new(&self.queue, &self.key), line.baton.take()))
+    }
+}
+
+impl<K: Eq + Hash + Clone, B, W: Waits> Drop for Place<K, B, W> {
+    fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
+        let who = self.who;
+        let Some((turn, Some(baton))) = self.take_turn_or(|line| line.leave(who)) else { return };
+        if let Err((turn, baton)) = turn.pass(baton) {
+            // The next one, if there is one, acquires the lock: it is to be free.
+            drop(baton);
+            drop(turn);
+        }
     }
 }
 
 /// The turn. Ends when dropped, also by a panic; then it is the next one's.
 #[must_use = "a turn that is dropped has ended"]
-pub(crate) struct Turn<K: Eq + Hash + Clone, B> {
-    queue: Queue<K, B>,
+pub(crate) struct Turn<K: Eq + Hash + Clone, B, W: Waits = Threads> {
+    queue: Queue<K, B, W>,
     key: K,
     ended: bool,
 }
 
-impl<K: Eq + Hash + Clone, B> Turn<K, B> {
-    fn new(queue: &Queue<K, B>, key: &K) -> Self {
+impl<K: Eq + Hash + Clone, B, W: Waits> Turn<K, B, W> {
+    fn new(queue: &Queue<K, B, W>, key: &K) -> Self {
         Self { queue: queue.clone(), key: key.clone(), ended: false }
     }
 
@@ -183,17 +269,17 @@ impl<K: Eq + Hash + Clone, B> Turn<K, B> {
         let called = lines.call_next(&self.key, Some(baton));
         drop(lines);
         self.ended = true;
-        called.iter().for_each(|next| next.notify_one());
+        called.iter().for_each(|next| W::call(next));
         Ok(())
     }
 }
 
-impl<K: Eq + Hash + Clone, B> Drop for Turn<K, B> {
+impl<K: Eq + Hash + Clone, B, W: Waits> Drop for Turn<K, B, W> {
     fn drop(&mut self) {
         if self.ended {
             return;
         }
         let called = lock(&self.queue.0).call_next(&self.key, None);
-        called.iter().for_each(|next| next.notify_one());
+        called.iter().for_each(|next| W::call(next));
     }
 }

@@ -1,0 +1,64 @@
+//! The options of a `NamedLockPool`.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{ConnectionPool, HandleLockEvent, NamedLockPool, Shared};
+use crate::queue::{hand_offs::HandOffs, line::Queue};
+
+/// Options of a [`NamedLockPool`].
+#[must_use = "options do nothing without `build`"]
+pub struct NamedLockPoolBuilder<P: ConnectionPool> {
+    pool: P,
+    hand_offs: HandOffs,
+}
+
+impl<P: ConnectionPool> NamedLockPoolBuilder<P> {
+    pub(super) fn new(pool: P) -> Self {
+        Self { pool, hand_offs: HandOffs::new() }
+    }
+
+    /// Sets how many times a lock that the server has granted passes from task to task before it is released to the other processes that
+    /// want it. Defaults to 16. With 0, every section acquires and releases.
+    pub fn max_hand_offs(mut self, max: u32) -> Self {
+        self.hand_offs.max = max;
+        self
+    }
+
+    /// Sets for how long after the server's grant a lock passes from task to task. Defaults to 50 ms. A section that runs at that moment
+    /// is not interrupted: it is the last one before the release.
+    pub fn max_hand_off_time(mut self, time: Duration) -> Self {
+        self.hand_offs.max_time = time;
+        self
+    }
+
+    /// Hands locks on without asking the server whether they are still held: no round trip at all, and no certainty.
+    ///
+    /// The `Ok` of a section that has handed its lock on then only says that nothing was *seen* to be wrong. If its session was killed after
+    /// the last statement of the closure, a later section gets the [`Lost`](crate::NamedLockError::Lost) in its place.
+    ///
+    /// A section whose closure returns `Err`, [`section`](NamedLockPool::section), and the last section before the release ask even so.
+    pub fn unconfirmed_hand_offs(mut self) -> Self {
+        self.hand_offs.unconfirmed = true;
+        self
+    }
+
+    /// Sets the event handler, which is called in the task of the section. Defaults to
+    /// [`NopLockEventHandler`](super::NopLockEventHandler). No event is sent if the section's future is dropped.
+    pub fn event_handler(mut self, handler: Box<dyn HandleLockEvent>) -> Self {
+        self.hand_offs.event_handler = handler;
+        self
+    }
+
+    /// Creates the queue for the locks of the pool's server.
+    #[must_use]
+    pub fn build(self) -> NamedLockPool<P> {
+        let Self { pool, hand_offs } = self;
+        NamedLockPool(Arc::new(Shared { queue: Queue::new(), pool, hand_offs }))
+    }
+}
+
+impl<P: ConnectionPool> fmt::Debug for NamedLockPoolBuilder<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NamedLockPoolBuilder").field("hand_offs", &self.hand_offs).finish_non_exhaustive()
+    }
+}
