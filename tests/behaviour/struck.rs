@@ -161,6 +161,30 @@ fn an_inner_acquire_that_is_struck_costs_the_outer_section_nothing() {
     });
 }
 
+/// After every attempt at a release.
+#[test]
+fn a_session_that_has_to_be_killed_is_killed_however_often_that_is_struck() {
+    const RELEASES: u32 = 21;
+
+    for times in TIMES {
+        let struck =
+            Struck { proxy: Striking::to(server().tcp_url()), times, name: fresh("kill"), other_name: fresh("") };
+        let mut conn = struck.connect();
+        let own = id(&mut conn);
+        let outcome: Outcome<_> = struck.lock().run(&mut conn, |_| {
+            struck.proxy.strike(RELEASES + times, "");
+            Ok(())
+        });
+        assert!(
+            matches!(outcome, Err(NamedLockError::Lost { source: Some(_), .. })),
+            "struck {times} times: {outcome:?}"
+        );
+        assert_eq!(struck.proxy.struck(), RELEASES + times);
+        wait_until("the session to be gone", || !is_alive(own));
+        assert_free(&struck.name);
+    }
+}
+
 /// Diesel's own, and what this crate asks before it.
 #[test]
 fn a_transaction_left_open_is_told_as_that_however_often_its_roll_back_is_struck() {
