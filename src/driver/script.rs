@@ -41,6 +41,8 @@ pub(crate) struct Server {
     pub(crate) wait_timeout: Option<u64>,
     /// The lock for which a proxy asks in its second session.
     pub(crate) proxied: Option<&'static str>,
+    /// It kills no other session: this account may not.
+    pub(crate) refuses_kills: bool,
 }
 
 impl Server {
@@ -235,6 +237,9 @@ impl Driver<Play> for Script {
         let fate = play.fate(|| 0);
         play.said.push(if kill.is_some() { Said::KillOther } else { Said::Else });
         if let (Some(Kill(session)), Fate::Honest | Fate::StruckAfter) = (kill, &fate) {
+            if play.server.refuses_kills {
+                return Err(struck());
+            }
             play.server.kill(*session);
         }
         let timeouts = (&statement as &dyn Any).downcast_ref::<SetTimeouts>();

@@ -290,6 +290,25 @@ fn strikes_beyond_every_bound_cost_the_session_but_not_the_promise() {
 }
 
 #[test]
+fn a_proxys_second_session_that_can_not_be_killed_is_told() {
+    let told = |names, proxied, is_told: fn(&Ended) -> bool| {
+        let case = Case { names, proxied: Some(proxied), ..PLAIN };
+        explore(Plays::Anything, 0, |play| {
+            play.server.refuses_kills = true;
+            let (ended, work) = section(play, case, &case.names(), &[Work::Nothing, Work::Panics]);
+            assert_promise(play, case, work, &ended);
+            assert!(play.is_marked && is_told(&ended), "{case:?}: {ended:?}\n{:?}", play.said);
+        });
+    };
+    use NamedLockError::{Broken, ConnectionSwapped};
+    told(&["a", "b"], "b", |ended| matches!(ended, Ended::NotRun(Broken { .. })));
+    told(&["a"], "a", |ended| {
+        let is_swapped = |error: &NamedLockError| matches!(error, ConnectionSwapped { source: Some(_), .. });
+        matches!(ended, Ended::Ran(Some(error)) if is_swapped(error)) || matches!(ended, Ended::Panicked)
+    });
+}
+
+#[test]
 fn a_section_that_nothing_befalls_is_ok() {
     let is_granted = |case: &Case| case.before == Before::Nobody || case.reentrant;
     for case in CASES.into_iter().filter(|case| is_granted(case) && case.proxied.is_none()) {
