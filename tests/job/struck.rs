@@ -7,7 +7,10 @@ use std::{
 };
 
 use diesel::{connection::SimpleConnection, prelude::*};
-use diesel_named_lock::job::{JobError, JobOutcome, JobState};
+use diesel_named_lock::{
+    NamedLockError,
+    job::{JobError, JobOutcome, JobState},
+};
 use testkit::{striking::Striking, world::*};
 
 use crate::database::*;
@@ -61,6 +64,33 @@ fn an_end_is_recorded_however_often_it_is_struck() {
             };
             assert!(recorded, "{statement} struck {times} times: {state:?}");
         }
+    }
+}
+
+/// Diesel sends no second `ROLLBACK`. What the work wrote is undone before its end is recorded, and so is what it wrote afterwards.
+#[test]
+fn a_rollback_of_the_works_own_transaction_that_is_struck_is_recorded_as_a_failure() {
+    let database = database_with_ledger();
+    database.connect().batch_execute("CREATE TABLE written (id INT) ENGINE = InnoDB").unwrap();
+    for (times, swallows) in TIMES.into_iter().flat_map(|times| [(times, false), (times, true)]) {
+        let ((proxy, mut conn), job) = (through_a_proxy(&database), job("struck_own").at_most_every(HOUR));
+        let own = id(&mut conn);
+        let outcome = job.run(&mut conn, |conn| {
+            let rolled_back = conn.transaction(|conn| -> Result<(), JobError> {
+                conn.batch_execute("INSERT INTO written VALUES (1)")?;
+                proxy.strike(times, "ROLLBACK");
+                Err(diesel::result::Error::NotFound.into())
+            });
+            if swallows { Ok(conn.batch_execute("INSERT INTO written VALUES (2)")?) } else { rolled_back }
+        });
+        assert_eq!(proxy.struck(), times);
+        let is_left_open =
+            matches!(outcome, Err(JobError::Lock(NamedLockError::TransactionLeftOpen { depth: None, .. })));
+        assert_eq!((outcome.is_err(), is_left_open), (true, swallows), "{outcome:?}");
+        let state = database.status(&job).state;
+        assert!(matches!(state, JobState::Failed { .. }), "struck {times} times: {state:?}");
+        assert_eq!(number(&mut database.connect(), "SELECT COUNT(*) AS number FROM written"), Some(0));
+        assert_eq!((id(&mut conn), holder(job.name().as_str())), (own, None));
     }
 }
 
