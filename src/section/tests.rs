@@ -32,7 +32,7 @@ enum Before {
 #[derive(Debug, Clone, Copy)]
 struct Case {
     names: &'static [&'static str],
-    timeout: Duration,
+    timeout: Timeout,
     reentrant: bool,
     idle_limit: bool,
     before: Before,
@@ -42,18 +42,20 @@ struct Case {
 
 const PLAIN: Case = Case {
     names: &["a"],
-    timeout: Duration::from_secs(5),
+    timeout: Timeout::After(Duration::from_secs(5)),
     reentrant: false,
     idle_limit: false,
     before: Before::Nobody,
     proxied: None,
 };
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 13] = [
     PLAIN,
     Case { before: Before::OuterSection, ..PLAIN },
     Case { before: Before::Elsewhere, ..PLAIN },
-    Case { timeout: Duration::from_millis(1500), before: Before::Elsewhere, ..PLAIN },
+    Case { timeout: Timeout::After(Duration::from_millis(1500)), before: Before::Elsewhere, ..PLAIN },
+    Case { timeout: Timeout::After(Duration::ZERO), before: Before::Elsewhere, ..PLAIN },
+    Case { timeout: Timeout::Never, before: Before::Elsewhere, ..PLAIN },
     Case { reentrant: true, ..PLAIN },
     Case { reentrant: true, before: Before::OuterSection, ..PLAIN },
     Case { names: &["a", "b"], ..PLAIN },
@@ -139,9 +141,9 @@ impl Work {
 fn section(play: &mut Play, case: Case, names: &Names, works: &[Work]) -> (Ended, Option<Work>) {
     play.server.proxied = case.proxied;
     play.server.holders.extend(case.held_before().map(|(name, holder)| (name.into(), (holder, 1))));
-    let timeout = Timeout::After(case.timeout);
     let idle_limit = case.idle_limit.then(|| IdleLimit::new(Duration::from_secs(60)).unwrap());
-    let request = Request { deadline: timeout.start(), first_wait: timeout, reentrant: case.reentrant, idle_limit };
+    let request =
+        Request { deadline: case.timeout.start(), first_wait: case.timeout, reentrant: case.reentrant, idle_limit };
     let mut hold = Hold::new(names.clone());
     let mut work = None;
     let run = || {
@@ -246,7 +248,10 @@ fn run_all(plays: Plays, limit: fn(&Case) -> usize, check: impl Fn(&Play, Case, 
 #[test]
 fn whatever_a_server_answers_no_section_is_ok_without_a_confirmed_release_and_no_lock_leaks() {
     // The second statement of a wait by a fraction of a second is a longer way.
-    let depth = |case: &Case| if case.timeout.subsec_millis() > 0 { 5 } else { 4 };
+    let depth = |case: &Case| match case.timeout {
+        Timeout::After(time) if time.subsec_millis() > 0 => 5,
+        _ => 4,
+    };
     assert!(run_all(Plays::Anything, depth, assert_promise) > 80_000);
 }
 
@@ -323,7 +328,7 @@ fn a_section_that_nothing_befalls_is_ok() {
 fn a_lock_that_is_held_is_refused_by_its_holder() {
     let refused = |before, timeout, expected: fn(&NamedLockError) -> bool| {
         explore(Plays::Anything, 0, |play| {
-            let case = Case { before, timeout, ..PLAIN };
+            let case = Case { before, timeout: Timeout::After(timeout), ..PLAIN };
             match section(play, case, &case.names(), &[Work::Panics]).0 {
                 Ended::NotRun(error) => assert!(expected(&error), "{case:?}: {error:?}"),
                 other => panic!("{case:?}: {other:?}"),
