@@ -65,6 +65,8 @@ mod holder;
 mod idle_limit;
 #[cfg(feature = "job")]
 pub mod job;
+#[cfg(feature = "blocking")]
+pub mod leadership;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod lock;
 #[cfg(any(feature = "async", feature = "blocking"))]

@@ -5,8 +5,8 @@ use std::{
     fmt::{self, Display},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
@@ -26,7 +26,8 @@ type Callback = Box<dyn FnOnce() + Send>;
 /// All questions are answered from memory: ask as often as you like, from any thread.
 pub struct Watch {
     start: Instant,
-    lost: AtomicBool,
+    /// Since when it is.
+    lost: OnceLock<Instant>,
     /// When the last ping that was answered was sent: nanoseconds after the start.
     heard: AtomicU64,
     /// After so long a silence, the lock is taken for lost.
@@ -38,7 +39,7 @@ pub struct Watch {
 impl Watch {
     /// `start`: before the session has last answered.
     pub(crate) fn new(start: Instant, longest_silence: Duration) -> Self {
-        let (lost, heard) = (false.into(), 0.into());
+        let (lost, heard) = (OnceLock::new(), 0.into());
         Self { start, lost, heard, longest_silence, on_loss: Mutex::default(), loss: Condvar::new() }
     }
 
@@ -52,9 +53,9 @@ impl Watch {
     pub fn is_lost(&self) -> bool {
         if self.silent_for() >= self.longest_silence {
             // For ever, whatever is heard later: somebody was told.
-            self.lost.store(true, Ordering::Relaxed);
+            let _ = self.lost.set(Instant::now());
         }
-        self.lost.load(Ordering::Relaxed)
+        self.lost.get().is_some()
     }
 
     /// Waits for at most `timeout` until [`is_lost`](Self::is_lost), and returns that.
@@ -80,6 +81,10 @@ impl Watch {
         self.start.elapsed().saturating_sub(Duration::from_nanos(self.heard.load(Ordering::Relaxed)))
     }
 
+    pub(crate) fn lost_for(&self) -> Option<Duration> {
+        self.is_lost().then(|| self.lost.get().map(Instant::elapsed)).flatten()
+    }
+
     pub(crate) fn until_too_silent(&self) -> Duration {
         self.longest_silence.saturating_sub(self.silent_for())
     }
@@ -87,7 +92,7 @@ impl Watch {
     /// At once if it is lost already.
     pub(crate) fn on_loss(&self, callback: Callback) {
         let mut on_loss = self.lock();
-        if self.lost.load(Ordering::Relaxed) {
+        if self.lost.get().is_some() {
             drop(on_loss);
             call(callback);
         } else {
@@ -134,7 +139,7 @@ impl Watch {
     pub(crate) fn lose(&self) {
         let callback = {
             let mut on_loss = self.lock();
-            self.lost.store(true, Ordering::Relaxed);
+            let _ = self.lost.set(Instant::now());
             on_loss.take()
         };
         self.loss.notify_all();

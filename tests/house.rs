@@ -28,7 +28,7 @@ const FLOORS: [&[&str]; 8] = [
     &["lock"],
     &["queue"],
     &["operator"],
-    &["blocking", "fence", "job", "migration", "nonblocking"],
+    &["blocking", "fence", "job", "leadership", "migration", "nonblocking"],
     &["docs", "lib"],
 ];
 const SQL: [&str; 9] =

@@ -166,6 +166,16 @@ impl<G> WatchedGuard<G> {
         self.watch.silent_for()
     }
 
+    /// For how long the lock has been known to be lost; `None` if it is not.
+    #[must_use]
+    pub fn lost_for(&self) -> Option<Duration> {
+        self.watch.lost_for()
+    }
+
+    pub(crate) fn until_too_silent(&self) -> Duration {
+        self.watch.until_too_silent()
+    }
+
     /// Sets what is called once when a ping finds that the lock is lost, on the thread that pings; at once if it is lost already.
     ///
     /// Not called while a ping has no answer, on a network that goes silent: use [`lost`](Self::lost) there. A panic in it is

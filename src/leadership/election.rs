@@ -1,0 +1,244 @@
+//! Campaigning for a lock, over errors and lost servers.
+
+use std::{
+    error::Error,
+    fmt,
+    hash::{BuildHasher, Hasher, RandomState},
+    thread,
+    time::{Duration, Instant},
+};
+
+use log::{debug, warn};
+
+use super::{CampaignError, Leadership};
+#[cfg(feature = "fence")]
+use crate::fence::{self, FenceError, FencingToken};
+use crate::{
+    blocking::{guard::NamedLockGuard, watched::KeepAliveError},
+    driver::{
+        blocking::{Blocking, ready},
+        status::NamedLockConnection,
+    },
+    error::NamedLockError,
+    holder::SessionInfo,
+    lock::NamedLock,
+    log_target::TARGET,
+    name::LockName,
+    section::{ask::describe_holder, outcome::Section},
+};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+#[cfg(feature = "fence")]
+type Elected<C> = (NamedLockGuard<C>, Option<FencingToken>);
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// A candidate for the leadership that goes with a named lock.
+///
+/// One for each process will do. It holds nothing until [`campaign`](Self::campaign), or [`lead`](Self::lead), is called.
+pub struct LeaderElection<C> {
+    lock: NamedLock,
+    idle_limit: Duration,
+    longest_pause: Duration,
+    connect: Box<dyn Fn() -> Result<C, BoxError> + Send + Sync>,
+}
+
+impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
+    /// Creates a candidate. `connect` makes the connection of each attempt: `MysqlConnection::establish`, or a pool's `get`. The
+    /// leader keeps it for as long as it leads.
+    ///
+    /// ```no_run
+    /// # use diesel::{MysqlConnection, r2d2::{ConnectionManager, Pool}};
+    /// # use diesel_named_lock::{NamedLockError, leadership::LeaderElection};
+    /// # fn run(pool: Pool<ConnectionManager<MysqlConnection>>) -> Result<(), NamedLockError> {
+    /// let election = LeaderElection::new("shop:scheduler", move || pool.get())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NamedLockError::InvalidName`]; never for a [`LockName`].
+    pub fn new<E: Into<BoxError>>(
+        name: impl TryInto<LockName, Error: Into<NamedLockError>>,
+        connect: impl Fn() -> Result<C, E> + Send + Sync + 'static,
+    ) -> Result<Self, NamedLockError> {
+        Ok(Self {
+            lock: NamedLock::new(name)?,
+            idle_limit: Duration::from_secs(15),
+            longest_pause: Duration::from_secs(5),
+            connect: Box::new(move || connect().map_err(Into::into)),
+        })
+    }
+
+    /// Sets for how long a leader that is not heard of any more keeps the others from leading: see
+    /// [`NamedLock::idle_limit`]. Its session is pinged three times as often. From 1 second to 365 days, in whole seconds; anything
+    /// else is an error of the campaign, before any I/O.
+    ///
+    /// Defaults to 15 seconds.
+    #[must_use]
+    pub fn idle_limit(mut self, limit: Duration) -> Self {
+        self.idle_limit = limit;
+        self
+    }
+
+    /// Sets the longest pause between two attempts while there is no connection, or each fails. The first is 50 ms, each
+    /// later one twice as long, and all are cut by up to a half, at random. Less than 50 ms counts as 50 ms.
+    ///
+    /// Defaults to 5 seconds.
+    #[must_use]
+    pub fn longest_pause(mut self, pause: Duration) -> Self {
+        self.longest_pause = pause;
+        self
+    }
+
+    /// The lock's name.
+    #[must_use]
+    pub fn name(&self) -> &LockName {
+        &self.lock.names()[0]
+    }
+
+    /// Waits for the leadership for at most `timeout`; [`Duration::MAX`] is for ever, zero asks once.
+    ///
+    /// It waits in the server's queue. Errors that may go away are logged at `warn`, and the attempt is repeated on a new connection:
+    /// so a campaign goes on while the server is gone. To stop a campaign, give it a timeout of some seconds, and look between two.
+    ///
+    /// # Errors
+    ///
+    /// Returns the last error if the time is up ([`is_timeout`](CampaignError::is_timeout): another candidate leads), and at once one
+    /// that does not go away by itself, such as [`InvalidIdleLimit`](NamedLockError::InvalidIdleLimit) or
+    /// [`OpenTransaction`](NamedLockError::OpenTransaction).
+    pub fn campaign(&self, timeout: Duration) -> Result<Leadership<C>, CampaignError> {
+        let start = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let left = timeout.saturating_sub(start.elapsed());
+            let error = match self.attempt(left) {
+                Ok(leadership) => return Ok(leadership),
+                Err(error) => error,
+            };
+            let left = timeout.saturating_sub(start.elapsed());
+            if left.is_zero() || !error.is_transient() {
+                return Err(error);
+            }
+            warn!(target: TARGET, "the campaign for named lock `{}` goes on after an error: {error}", self.name());
+            thread::sleep(cut_at_random(pause).min(left));
+            pause = (2 * pause).min(self.longest_pause.max(FIRST_PAUSE));
+        }
+    }
+
+    /// Campaigns, runs `work` as the leader, and resigns. To be called in a loop, for one that leads again and again.
+    ///
+    /// `work` is to return soon after it is no longer the leader. [`Section::error`] is [`Lost`](NamedLockError::Lost) if it was not
+    /// the leader to its end.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use diesel::{Connection, MysqlConnection};
+    /// # use diesel_named_lock::leadership::{CampaignError, LeaderElection};
+    /// # fn start_due_jobs() {}
+    /// # fn run(election: LeaderElection<MysqlConnection>) -> Result<(), CampaignError> {
+    /// let led = election.lead(Duration::MAX, |leadership| {
+    ///     while !leadership.stepped_down(Duration::from_secs(1)) {
+    ///         start_due_jobs();
+    ///     }
+    /// })?;
+    /// println!("led for {:?}", led.held);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error only if `work` has not run: see [`campaign`](Self::campaign).
+    pub fn lead<T>(
+        &self,
+        timeout: Duration,
+        work: impl FnOnce(&Leadership<C>) -> T,
+    ) -> Result<Section<T>, CampaignError> {
+        let start = Instant::now();
+        let leadership = self.campaign(timeout)?;
+        let (waited, granted) = (start.elapsed(), Instant::now());
+        let value = work(&leadership);
+        let error = leadership.resign().err();
+        Ok(Section { value, waited, held: granted.elapsed(), error })
+    }
+
+    /// The session that leads now, as far as the server lets this account see it; `None` if nobody does. Asked on a new connection.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CampaignError::NoConnection`], or [`NamedLockError::Database`] if the server does not answer.
+    pub fn leader(&self) -> Result<Option<SessionInfo>, CampaignError> {
+        let mut conn = self.connected()?;
+        Ok(ready(describe_holder::<Blocking, C>(&mut conn, self.name())).map_err(NamedLockError::from)?)
+    }
+
+    fn connected(&self) -> Result<C, CampaignError> {
+        (self.connect)().map_err(CampaignError::NoConnection)
+    }
+
+    fn attempt(&self, timeout: Duration) -> Result<Leadership<C>, CampaignError> {
+        let lock = self.lock.clone().timeout(timeout).idle_limit(self.idle_limit);
+        let guard = lock.acquire(self.connected()?).map_err(NamedLockError::from)?;
+        self.begin(guard)
+    }
+
+    fn begin(&self, guard: NamedLockGuard<C>) -> Result<Leadership<C>, CampaignError> {
+        #[cfg(feature = "fence")]
+        let (guard, term) = self.with_term(guard)?;
+        let connection = guard.connection_id().get();
+        // What is whole seconds on the server is never less than this times three.
+        let interval = Duration::from_secs(self.idle_limit.as_secs()) / 3;
+        let watched = match guard.keep_alive(interval) {
+            // The server's own `wait_timeout` is shorter than the idle limit.
+            Err(KeepAliveError::InvalidInterval { guard, longest: Some(longest), .. }) => guard.keep_alive(longest / 3),
+            watched => watched,
+        };
+        let watched = watched.map_err(|failed| self.not_kept_alive(failed))?;
+        debug!(target: TARGET, connection; "leads by named lock `{}`", self.name());
+        Ok(Leadership::new(
+            watched,
+            #[cfg(feature = "fence")]
+            term,
+        ))
+    }
+
+    fn not_kept_alive(&self, failed: KeepAliveError<NamedLockGuard<C>>) -> NamedLockError {
+        let source = match failed {
+            KeepAliveError::Database { source, .. } => source,
+            KeepAliveError::InvalidInterval { .. } => unreachable!("a third of the session's `wait_timeout`"),
+        };
+        NamedLockError::Broken { name: self.name().clone(), source }
+    }
+
+    /// `None` if there is no table for it.
+    #[cfg(feature = "fence")]
+    fn with_term(&self, mut guard: NamedLockGuard<C>) -> Result<Elected<C>, CampaignError> {
+        match fence::next_token(&mut *guard, self.name()) {
+            Ok(term) => Ok((guard, Some(term))),
+            Err(error @ FenceError::NoTable { .. }) => {
+                debug!(target: TARGET, "leads without a term: {error}");
+                Ok((guard, None))
+            }
+            Err(error) => Err(CampaignError::NoTerm(error)),
+        }
+    }
+}
+
+/// Between a half and all of it, so that not all candidates come at once when a server is back.
+fn cut_at_random(pause: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish();
+    pause / 2 + (pause / 2).mul_f64(random as f64 / u64::MAX as f64)
+}
+
+impl<C> fmt::Debug for LeaderElection<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LeaderElection")
+            .field("lock", &self.lock)
+            .field("idle_limit", &self.idle_limit)
+            .field("longest_pause", &self.longest_pause)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,38 @@
+//! Why a campaign was not won.
+
+use std::error::Error;
+
+use crate::error::NamedLockError;
+#[cfg(feature = "fence")]
+use crate::fence::FenceError;
+
+/// Why a campaign was not won: the last error before its time was up, or one that does not go away by itself. Nothing is held.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CampaignError {
+    /// The lock was not acquired. [`Timeout`](NamedLockError::Timeout): another candidate leads, as its `holder`.
+    #[error(transparent)]
+    Lock(#[from] NamedLockError),
+
+    /// There was no connection.
+    #[error("no connection for a campaign: {0}")]
+    NoConnection(#[source] Box<dyn Error + Send + Sync>),
+
+    /// The lock was acquired, but no term could be issued.
+    #[cfg(feature = "fence")]
+    #[error(transparent)]
+    NoTerm(FenceError),
+}
+
+impl CampaignError {
+    /// Whether the same attempt may succeed later.
+    pub(super) fn is_transient(&self) -> bool {
+        !matches!(self, Self::Lock(error) if !error.is_transient())
+    }
+
+    /// Whether another candidate led for all of the campaign's time.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Lock(error) if error.is_timeout())
+    }
+}
