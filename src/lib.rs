@@ -5,9 +5,11 @@
 //! [transactions]: docs::transactions
 //! [pools]: docs::pools
 //! [long sections]: docs::long_sections
+//! [guards]: docs::guards
 //! [testing]: docs::testing
 //! [migrations]: docs::migrations
 //! [jobs]: docs::jobs
+//! [leader election]: docs::leader_election
 //! [fencing]: docs::fencing
 //! [errors]: docs::errors
 //! [servers and proxies]: docs::servers_and_proxies

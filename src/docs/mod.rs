@@ -3,8 +3,8 @@
 //!
 //! | | |
 //! |---|---|
-//! | writing sections | [`choosing_a_name`], [`timeouts_and_retries`], [`transactions`], [`pools`], [`long_sections`], [`testing`] |
-//! | what is built on them | [`migrations`], [`jobs`], [`fencing`] |
+//! | writing sections | [`choosing_a_name`], [`timeouts_and_retries`], [`transactions`], [`pools`], [`long_sections`], [`guards`], [`testing`] |
+//! | what is built on them | [`migrations`], [`jobs`], [`leader_election`], [`fencing`] |
 //! | when something goes wrong | [`errors`], [`servers_and_proxies`] |
 //! | coming from elsewhere | [`from_get_lock`], [`from_pymysqllock`], [`from_with_advisory_lock`] |
 //!
@@ -25,6 +25,9 @@ pub mod pools {}
 #[doc = include_str!("long_sections.md")]
 pub mod long_sections {}
 
+#[doc = include_str!("guards.md")]
+pub mod guards {}
+
 #[doc = include_str!("testing.md")]
 pub mod testing {}
 
@@ -34,6 +37,9 @@ pub mod migrations {}
 
 #[doc = include_str!("jobs.md")]
 pub mod jobs {}
+
+#[doc = include_str!("leader_election.md")]
+pub mod leader_election {}
 
 #[doc = include_str!("fencing.md")]
 pub mod fencing {}

@@ -16,3 +16,14 @@ fn quickstart_shows_that_no_two_sections_overlap() {
     assert_eq!(program.status(), 0, "{}", program.stderr);
     program.stdout.wait_for("yes: no two sections overlapped\n");
 }
+
+#[test]
+fn leader_shows_that_no_two_leaders_write_in_turns() {
+    let mut program = Program::start(&mut example("leader"));
+    assert_eq!(program.status(), 0, "{}", program.stderr);
+    for event in ["killed (kill -9)", "stopped (SIGSTOP)", "told to resign"] {
+        assert!(program.stdout.to_string().contains(event), "{}", program.stdout);
+    }
+    program.stdout.wait_for("is stale, 3 has been given out since");
+    program.stdout.wait_for("yes: never did two leaders write in turns\n");
+}
