@@ -6,6 +6,7 @@
 //! [pools]: docs::pools
 //! [long sections]: docs::long_sections
 //! [guards]: docs::guards
+//! [async]: docs::nonblocking
 //! [testing]: docs::testing
 //! [migrations]: docs::migrations
 //! [jobs]: docs::jobs

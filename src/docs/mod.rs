@@ -3,7 +3,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | writing sections | [`choosing_a_name`], [`timeouts_and_retries`], [`transactions`], [`pools`], [`long_sections`], [`guards`], [`testing`] |
+//! | writing sections | [`choosing_a_name`], [`timeouts_and_retries`], [`transactions`], [`pools`], [`long_sections`], [`guards`], [`nonblocking`], [`testing`] |
 //! | what is built on them | [`migrations`], [`jobs`], [`leader_election`], [`fencing`] |
 //! | when something goes wrong | [`errors`], [`servers_and_proxies`] |
 //! | coming from elsewhere | [`from_get_lock`], [`from_pymysqllock`], [`from_with_advisory_lock`] |
@@ -27,6 +27,10 @@ pub mod long_sections {}
 
 #[doc = include_str!("guards.md")]
 pub mod guards {}
+
+#[cfg_attr(feature = "async", doc = include_str!("nonblocking.md"))]
+#[cfg_attr(not(feature = "async"), doc = "Async: see the documentation with feature `async`.")]
+pub mod nonblocking {}
 
 #[doc = include_str!("testing.md")]
 pub mod testing {}

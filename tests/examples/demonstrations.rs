@@ -1,5 +1,7 @@
 //! The examples that show something and say whether it was so.
 
+use testkit::world::server;
+
 use crate::program::{Program, example};
 
 #[test]
@@ -26,4 +28,12 @@ fn leader_shows_that_no_two_leaders_write_in_turns() {
     }
     program.stdout.wait_for("is stale, 3 has been given out since");
     program.stdout.wait_for("yes: never did two leaders write in turns\n");
+}
+
+#[test]
+fn web_shows_that_stock_sales_and_locks_agree_although_clients_hang_up() {
+    // `diesel-async` calls the parameter for a Unix socket by another name.
+    let mut program = Program::start(example("web").env("DATABASE_URL", server().tcp_url()));
+    assert_eq!(program.status(), 0, "{}{}", program.stdout, program.stderr);
+    program.stdout.wait_for("yes: every sale took one from the stock\n");
 }
