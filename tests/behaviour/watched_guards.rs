@@ -251,7 +251,6 @@ fn on_a_network_that_goes_silent_the_loss_is_told_after_the_wait_timeout_and_a_d
     assert!(!watched.lost(2 * limit), "as long as the network speaks");
     network.silence();
     let silent = Instant::now();
-    network.until_withheld();
     assert!(watched.lost(SOON));
     assert!(watched.silent_for() >= limit && silent.elapsed() < SOON / 2, "{watched:?}");
     assert_free_soon(&name);
@@ -268,7 +267,6 @@ fn a_loss_that_was_told_stays_one_when_the_network_speaks_again() {
     let guard = guard.acquire(MysqlConnection::establish(network.url()).unwrap()).unwrap();
     let watched = guard.keep_alive(OFTEN).unwrap();
     network.silence();
-    network.until_withheld();
     assert!(watched.lost(SOON));
     network.resume();
     assert!(watched.is_lost());

@@ -126,7 +126,6 @@ fn network_silent(stage: &Stage) {
     let conn = guarded(stage, &stage.lock().idle_limit(IDLE_LIMIT), conn, |watched| {
         let silent = Instant::now();
         network.silence();
-        network.until_withheld();
         until_lost(stage, watched);
         stage.free_since(silent);
         network.resume();

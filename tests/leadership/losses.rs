@@ -46,7 +46,6 @@ fn a_leader_on_a_network_that_goes_silent_steps_down_before_another_leads() {
         let (network, name) = (Proxy::to(server()), fresh("silent"));
         let leader = candidate_at(network.url(), &name).campaign(SOON).unwrap();
         network.silence();
-        network.until_withheld();
         thread::scope(|scope| {
             let next = scope.spawn(|| candidate(&name).campaign(SOON).unwrap());
             let next = next.join().unwrap();
@@ -66,7 +65,6 @@ fn a_leader_that_was_deposed_does_not_lead_again_when_the_network_speaks() {
     let (network, name) = (Proxy::to(server()), fresh("resumed"));
     let leader = candidate_at(network.url(), &name).campaign(SOON).unwrap();
     network.silence();
-    network.until_withheld();
     assert!(leader.stepped_down(SOON));
     network.resume();
     assert!(!leader.is_leader());
