@@ -54,6 +54,7 @@ fn main() {
 fn scenarios() -> Vec<Scenario> {
     [
         // These take longest, so they come first.
+        guards::scenarios(),
         server::scenarios(),
         network::scenarios(),
         limits::scenarios(),
@@ -64,7 +65,6 @@ fn scenarios() -> Vec<Scenario> {
         connection::scenarios(),
         pools::scenarios(),
         hand_off::scenarios(),
-        guards::scenarios(),
     ]
     .concat()
 }
