@@ -20,31 +20,41 @@ use crate::{
 
 /// Where the connection is, and how it is given up.
 pub(super) trait Connection: DerefMut<Target: NamedLockConnection + Sized> + Send {
-    fn give_up(self);
+    /// `may_wait`: for a lock, in the server.
+    fn give_up(self, may_wait: bool);
 }
 
 /// Somebody else has the connection, and may keep it: the server is told to kill the session after the statement that runs.
 impl<C: NamedLockConnection> Connection for &mut C {
-    fn give_up(self) {
-        status::mark_broken(self);
-        if catch_unwind(AssertUnwindSafe(|| say_farewell(self))).is_err() {
-            // A hook of the application has panicked.
-            let silently = || {
-                status::silence(self);
-                say_farewell(self);
-            };
-            let _ = catch_unwind(AssertUnwindSafe(silently));
-        }
+    fn give_up(self, _: bool) {
+        mark_and_kill(self);
     }
 }
 
 /// The server sees that the connection is closed: after the statement that runs or, if that waits for a lock, within a second. It
 /// would not if there were something to read, such as a `KILL`.
 impl<C: OwnedConnection> Connection for Owned<C> {
-    fn give_up(mut self) {
-        status::mark_broken(&mut self.0);
+    fn give_up(mut self, may_wait: bool) {
+        if may_wait {
+            status::mark_broken(&mut self.0);
+        } else {
+            // With no statement under way, the client would read the rows that arrive to their end, and close only then.
+            mark_and_kill(&mut self.0);
+        }
         // Outside a runtime, some pools panic when a connection is dropped.
         let _ = catch_unwind(AssertUnwindSafe(|| self.0.close()));
+    }
+}
+
+fn mark_and_kill<C: NamedLockConnection>(conn: &mut C) {
+    status::mark_broken(conn);
+    if catch_unwind(AssertUnwindSafe(|| say_farewell(conn))).is_err() {
+        // A hook of the application has panicked.
+        let silently = || {
+            status::silence(conn);
+            say_farewell(conn);
+        };
+        let _ = catch_unwind(AssertUnwindSafe(silently));
     }
 }
 
@@ -86,7 +96,7 @@ impl<P: Connection> Drop for Armed<P> {
         if let Some(conn) = self.conn.take() {
             let connection = self.hold.session().get();
             warn!(target: TARGET, connection; "{}: dropped before its release, the session is killed", self.hold.names());
-            conn.give_up();
+            conn.give_up(self.hold.is_in_doubt());
         }
     }
 }

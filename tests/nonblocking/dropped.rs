@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -118,21 +119,56 @@ async fn a_transaction_is_rolled_back() {
     assert_eq!(number(&mut connect().await, &count).await, 0);
 }
 
-#[tokio::test]
-async fn while_rows_arrive_the_lock_is_free_once_the_connection_is_dropped() {
-    let (name, mut conn) = (fresh("rows"), connect().await);
-    let section = conn.with_named_lock(&*name, SOON, async |conn| {
-        let many =
-            "SELECT REPEAT('x', 1000000) AS number FROM information_schema.COLUMNS a, information_schema.COLUMNS b";
-        let rows = sql_query(many).load_stream::<Number>(conn).await?;
+/// More than a minute's worth of rows.
+const MANY_ROWS: &str =
+    "SELECT REPEAT('x', 1000000) AS number FROM information_schema.COLUMNS a, information_schema.COLUMNS b";
+
+/// Nothing can be sent to a server from which rows arrive.
+async fn drop_while_rows_arrive<C: NamedLockConnection>(conn: &mut C, name: &str) {
+    let arrive = OnceLock::new();
+    let section = conn.with_named_lock(name, SOON, async |conn| {
+        let rows = sql_query(MANY_ROWS).load_stream::<Number>(conn).await?;
+        arrive.set(()).unwrap();
         std::future::pending::<()>().await;
         drop(rows);
         Ok::<_, NamedLockError>(())
     });
-    let held = || holder(&name).is_some();
-    drop_once(section, "the lock is held", held).await;
+    drop_once(section, "rows arrive", || arrive.get().is_some()).await;
+    assert!(holder(name).is_some());
+}
+
+#[tokio::test]
+async fn while_rows_arrive_the_lock_is_free_once_the_connection_is_dropped() {
+    let (name, mut conn) = (fresh("rows"), connect().await);
+    drop_while_rows_arrive(&mut conn, &name).await;
     drop(conn);
-    assert_free_soon(&name);
+    assert_free_soon_of_async(name).await;
+}
+
+#[tokio::test]
+async fn while_rows_arrive_deadpool_keeps_the_lock_until_it_hands_the_connection_out_again() {
+    let (name, pool) = (fresh("rows"), deadpool_of(1));
+    let mut conn = pool.get().await.unwrap();
+    drop_while_rows_arrive(&mut conn, &name).await;
+    drop(conn);
+    assert!(holder(&name).is_some());
+    drop(pool.get().await.unwrap());
+    assert_free_soon_of_async(name).await;
+}
+
+#[tokio::test]
+async fn while_rows_arrive_a_guard_that_is_dropped_frees_its_lock() {
+    let name = fresh("rows");
+    let mut guard = NamedLock::new(&*name).unwrap().acquire(deadpool_of(1).get().await.unwrap()).await.unwrap();
+    let rows = sql_query(MANY_ROWS).load_stream::<Number>(&mut *guard).await.unwrap();
+    assert!(holder(&name).is_some());
+    drop(rows);
+    drop(guard);
+    assert_free_soon_of_async(name).await;
+}
+
+async fn assert_free_soon_of_async(name: String) {
+    tokio::task::spawn_blocking(move || assert_free_soon(&name)).await.unwrap();
 }
 
 #[test]

@@ -3,5 +3,7 @@
 mod dropped;
 mod guards;
 mod pool;
+mod mobc;
 mod sections;
+mod storm;
 mod world;
