@@ -26,7 +26,8 @@
 //!
 //! * `blocking`: sections on Diesel's blocking connections, also on those of `r2d2`. Without it and `async`, there are only names
 //!   and errors.
-//! * `job`, `fence`, `operator`: the modules of these names. Each brings `blocking`.
+//! * `job`, `fence`, `operator`: the modules of these names, and with `async` those of the same names in `nonblocking`. They need
+//!   `blocking` or `async`.
 //!
 //! Not on by default:
 //!
@@ -60,13 +61,13 @@ pub mod docs;
 mod driver;
 mod error;
 mod error_text;
-#[cfg(feature = "fence")]
+#[cfg(all(feature = "fence", any(feature = "async", feature = "blocking")))]
 pub mod fence;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod guard_error;
 mod holder;
 mod idle_limit;
-#[cfg(feature = "job")]
+#[cfg(all(feature = "job", any(feature = "async", feature = "blocking")))]
 pub mod job;
 #[cfg(feature = "blocking")]
 pub mod leadership;
@@ -81,9 +82,9 @@ mod name;
 mod names;
 #[cfg(feature = "async")]
 pub mod nonblocking;
-#[cfg(feature = "operator")]
+#[cfg(all(feature = "operator", any(feature = "async", feature = "blocking")))]
 pub mod operator;
-#[cfg(feature = "operator")]
+#[cfg(all(feature = "operator", any(feature = "async", feature = "blocking")))]
 mod operator_error;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod owned;

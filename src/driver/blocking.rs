@@ -12,7 +12,7 @@ use diesel::{
     deserialize::FromSqlRow,
     expression::QueryMetadata,
     mysql::Mysql,
-    query_builder::{QueryFragment, QueryId},
+    query_builder::{Query, QueryFragment, QueryId},
     result::{Error, QueryResult},
 };
 
@@ -37,6 +37,22 @@ impl<C: NamedLockConnection> Driver<C> for Blocking {
         status::forgetting_failures(conn, |conn| conn.execute_returning_count(&statement)).map(drop)
     }
 
+    async fn rows<Q, R>(conn: &mut C, query: Q) -> QueryResult<Vec<R>>
+    where
+        Q: Query + QueryFragment<Mysql> + QueryId,
+        R: FromSqlRow<Q::SqlType, Mysql>,
+        Mysql: QueryMetadata<Q::SqlType>,
+    {
+        status::forgetting_failures(conn, |conn| {
+            let rows = conn.load(query)?;
+            rows.map(|row| R::build_from_row(&row?).map_err(Error::DeserializationError)).collect()
+        })
+    }
+
+    async fn change<S: QueryFragment<Mysql> + QueryId>(conn: &mut C, statement: S) -> QueryResult<usize> {
+        status::forgetting_failures(conn, |conn| conn.execute_returning_count(&statement))
+    }
+
     async fn batch(conn: &mut C, sql: &str) -> QueryResult<()> {
         conn.batch_execute(sql)
     }
@@ -57,6 +73,10 @@ impl<C: NamedLockConnection> Driver<C> for Blocking {
 
     fn depth(conn: &mut C) -> QueryResult<u32> {
         status::depth(conn)
+    }
+
+    fn is_in_test_transaction(conn: &mut C) -> bool {
+        status::is_in_test_transaction(conn)
     }
 
     fn set_no_transaction(conn: &mut C) {

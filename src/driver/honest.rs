@@ -92,6 +92,9 @@ scripted! {
     ReleaseAllLocks: (self, server, _answer) => release_all(server), vec![], Said::Else;
 }
 
+#[cfg(feature = "fence")]
+impl Scripted for crate::statement::fence::AskToken<'_> {}
+
 const RELEASE: [release::Answer; 4] =
     [release::Answer::Released, release::Answer::HeldAgain, release::Answer::NotHeld, release::Answer::OtherSession];
 

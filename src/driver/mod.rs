@@ -6,7 +6,7 @@ pub(crate) mod error_number;
 pub(crate) mod honest;
 #[cfg(feature = "async")]
 pub(crate) mod nonblocking;
-mod out_of_step;
+pub(crate) mod out_of_step;
 pub(crate) mod retry;
 #[cfg(test)]
 pub(crate) mod script;
@@ -15,9 +15,10 @@ pub(crate) mod status;
 use std::time::Duration;
 
 use diesel::{
+    deserialize::FromSqlRow,
     expression::QueryMetadata,
     mysql::Mysql,
-    query_builder::{QueryFragment, QueryId},
+    query_builder::{Query, QueryFragment, QueryId},
     result::QueryResult,
 };
 
@@ -36,6 +37,17 @@ pub(crate) trait Driver<C> {
     /// Executes a statement that has no answer. If it fails, what the connection has prepared is dropped.
     async fn execute<S: QueryFragment<Mysql> + QueryId + 'static>(conn: &mut C, statement: S) -> QueryResult<()>;
 
+    /// Sends a query and reads all its rows. If it fails, what the connection has prepared is dropped.
+    async fn rows<Q, R>(conn: &mut C, query: Q) -> QueryResult<Vec<R>>
+    where
+        Q: Query + QueryFragment<Mysql> + QueryId,
+        R: FromSqlRow<Q::SqlType, Mysql>,
+        Mysql: QueryMetadata<Q::SqlType>;
+
+    /// Executes a statement that may have to wait for what others have locked, and returns the number of rows that it affects. If it
+    /// fails, what the connection has prepared is dropped.
+    async fn change<S: QueryFragment<Mysql> + QueryId>(conn: &mut C, statement: S) -> QueryResult<usize>;
+
     /// Executes text, for what can't be prepared.
     async fn batch(conn: &mut C, sql: &str) -> QueryResult<()>;
 
@@ -53,6 +65,9 @@ pub(crate) trait Driver<C> {
     ///
     /// `BrokenTransactionManager` if Diesel no longer knows.
     fn depth(conn: &mut C) -> QueryResult<u32>;
+
+    /// Whether Diesel's `begin_test_transaction` has opened one.
+    fn is_in_test_transaction(conn: &mut C) -> bool;
 
     /// Makes Diesel believe that no transaction is open.
     fn set_no_transaction(conn: &mut C);

@@ -12,7 +12,7 @@ use diesel::{
     deserialize::{self, FromSqlRow},
     expression::QueryMetadata,
     mysql::Mysql,
-    query_builder::{QueryFragment, QueryId},
+    query_builder::{Query, QueryFragment, QueryId},
     result::{Error, QueryResult},
     row::Row,
     sql_types::{BigInt, Unsigned},
@@ -29,6 +29,7 @@ use super::{
 use crate::statement::{
     Statement,
     kill::{KILL_OWN, KillOwn},
+    ping::Ping,
     select::NumberedSelect,
 };
 
@@ -64,6 +65,28 @@ impl<C: NamedLockConnection> Driver<C> for Nonblocking {
         in_time(conn.execute_returning_count(statement)).await.map(drop)
     }
 
+    /// Not every query can repeat a number, and one without rows does not. But nothing can be dropped between two statements of one
+    /// future, so that a question before it, which is answered in time, says as much of the answer to the query.
+    async fn rows<Q, R>(conn: &mut C, query: Q) -> QueryResult<Vec<R>>
+    where
+        Q: Query + QueryFragment<Mysql> + QueryId,
+        R: FromSqlRow<Q::SqlType, Mysql>,
+        Mysql: QueryMetadata<Q::SqlType>,
+    {
+        check_in_step(conn).await?;
+        let mut rows = pin!(conn.load(query).await?);
+        let mut read = Vec::new();
+        // To the end: what is left unread would be in the way of the next statement.
+        while let Some(row) = poll_fn(|cx| rows.as_mut().poll_next(cx)).await {
+            read.push(R::build_from_row(&row?).map_err(Error::DeserializationError));
+        }
+        read.into_iter().collect()
+    }
+
+    async fn change<S: QueryFragment<Mysql> + QueryId>(conn: &mut C, statement: S) -> QueryResult<usize> {
+        conn.execute_returning_count(statement).await
+    }
+
     async fn batch(conn: &mut C, sql: &str) -> QueryResult<()> {
         conn.batch_execute(sql).await
     }
@@ -89,6 +112,10 @@ impl<C: NamedLockConnection> Driver<C> for Nonblocking {
         status::depth(conn)
     }
 
+    fn is_in_test_transaction(conn: &mut C) -> bool {
+        status::is_in_test_transaction(conn)
+    }
+
     fn set_no_transaction(conn: &mut C) {
         status::set_no_transaction(conn);
     }
@@ -102,6 +129,10 @@ impl<C: NamedLockConnection> Driver<C> for Nonblocking {
 fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1 << 48);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+async fn check_in_step<C: NamedLockConnection>(conn: &mut C) -> QueryResult<()> {
+    Nonblocking::ask(conn, &Ping).await
 }
 
 async fn first_row<C: NamedLockConnection, S: Statement>(

@@ -9,12 +9,7 @@ use diesel::{
     result::{Error, QueryResult},
 };
 
-use super::{
-    Driver,
-    blocking::{Blocking, ready},
-    out_of_step::OutOfStep,
-    status::{NamedLockConnection, forgetting_failures},
-};
+use super::{Driver, out_of_step::OutOfStep};
 use crate::statement::Statement;
 
 /// The pauses between the attempts at one statement: 20 attempts within some 20 ms.
@@ -95,18 +90,4 @@ pub(crate) async fn batch_again<D: Driver<C>, C>(conn: &mut C, sql: &str) -> Que
         attempts.failed::<D, C>(error).await?;
     }
     Ok(())
-}
-
-/// The same for what Diesel sends by itself, on a blocking connection.
-pub(crate) fn retry<C: NamedLockConnection, T>(
-    conn: &mut C,
-    mut ask: impl FnMut(&mut C) -> QueryResult<T>,
-) -> QueryResult<T> {
-    let mut attempts = Attempts::new();
-    loop {
-        match forgetting_failures(conn, &mut ask) {
-            Err(error) => ready(attempts.failed::<Blocking, C>(error))?,
-            answer => return answer,
-        }
-    }
 }

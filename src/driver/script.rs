@@ -3,9 +3,10 @@
 use std::{any::Any, collections::HashMap, panic::resume_unwind, time::Duration};
 
 use diesel::{
+    deserialize::FromSqlRow,
     expression::QueryMetadata,
     mysql::Mysql,
-    query_builder::{QueryFragment, QueryId},
+    query_builder::{Query, QueryFragment, QueryId},
     result::{DatabaseErrorKind, Error, QueryResult},
 };
 
@@ -20,15 +21,23 @@ pub(crate) const OTHER: ConnectionId = ConnectionId::new(9);
 /// That of a proxy which sends some statements over a connection of its own.
 pub(crate) const SECOND: ConnectionId = ConnectionId::new(11);
 
-/// What a statement needs to be played. An answer is of the type that the statement has for it.
+const NO_PART: &str = "only the statements of sections are played";
+
+/// What a statement needs to be played, if it is one of a section. An answer is of the type that the statement has for it.
 pub(crate) trait Scripted {
     /// What a server does that is as it should be.
-    fn honest(&self, server: &mut Server) -> Box<dyn Any>;
+    fn honest(&self, _: &mut Server) -> Box<dyn Any> {
+        unreachable!("{NO_PART}")
+    }
 
     /// Whatever a server could answer, also what is impossible.
-    fn lies(&self) -> Vec<Box<dyn Any>>;
+    fn lies(&self) -> Vec<Box<dyn Any>> {
+        unreachable!("{NO_PART}")
+    }
 
-    fn said(&self, answer: Option<&dyn Any>) -> Said;
+    fn said(&self, _: Option<&dyn Any>) -> Said {
+        unreachable!("{NO_PART}")
+    }
 }
 
 /// A server as it should be, as far as sections go.
@@ -249,6 +258,19 @@ impl Driver<Play> for Script {
         if matches!(fate, Fate::Honest) { Ok(()) } else { Err(struck()) }
     }
 
+    async fn rows<Q, R>(_: &mut Play, _: Q) -> QueryResult<Vec<R>>
+    where
+        Q: Query + QueryFragment<Mysql> + QueryId,
+        R: FromSqlRow<Q::SqlType, Mysql>,
+        Mysql: QueryMetadata<Q::SqlType>,
+    {
+        unreachable!("{NO_PART}")
+    }
+
+    async fn change<S: QueryFragment<Mysql> + QueryId>(_: &mut Play, _: S) -> QueryResult<usize> {
+        unreachable!("{NO_PART}")
+    }
+
     async fn kill_own(play: &mut Play) {
         let fate = play.fate(|| 0);
         play.said.push(Said::KillOwn);
@@ -282,6 +304,10 @@ impl Driver<Play> for Script {
 
     fn depth(play: &mut Play) -> QueryResult<u32> {
         if play.is_marked { Err(Error::BrokenTransactionManager) } else { Ok(play.depth) }
+    }
+
+    fn is_in_test_transaction(_: &mut Play) -> bool {
+        false
     }
 
     fn set_no_transaction(play: &mut Play) {

@@ -67,20 +67,19 @@
 //!   that commit, it may be a rollback, without an error: on MariaDB, if it waited for a backup. So commit before the call.
 
 mod error;
+pub(crate) mod protocol;
 
 use std::fmt;
 
-use diesel::result::Error as Diesel;
-
 pub use self::error::FenceError;
+#[cfg(feature = "blocking")]
 use crate::{
-    driver::status::{self, NamedLockConnection},
-    error::NamedLockError,
-    name::{self, LockName},
-    statement::{
-        ask_again::Failed,
-        fence::{self, Spent},
+    driver::{
+        blocking::{Blocking, ready},
+        status::NamedLockConnection,
     },
+    error::NamedLockError,
+    name::LockName,
 };
 
 /// Says how the holders of one lock came one after the other: a later one has a larger token, never the same.
@@ -153,19 +152,12 @@ impl fmt::Display for FencingToken {
 /// * [`NamedLockError::InvalidName`] and [`FenceError::InTransaction`], before any I/O.
 /// * [`FenceError::NotHeld`] if this session does not hold the lock. A token may have been spent.
 /// * [`FenceError::NoTable`], [`FenceError::NoToken`].
+#[cfg(feature = "blocking")]
 pub fn next_token<C: NamedLockConnection>(
     conn: &mut C,
     name: impl TryInto<LockName, Error: Into<NamedLockError>>,
 ) -> Result<FencingToken, FenceError> {
-    let name: LockName = name.try_into().map_err(Into::into)?;
-    if status::depth(conn)? > 0 {
-        return Err(FenceError::InTransaction { name });
-    }
-    let spent = fence::next_token(conn, &name, &key(&name));
-    match spent.map_err(|failed| explain(failed, &name, |name, source| FenceError::NoToken { name, source }))? {
-        Spent { token, is_held: true } => Ok(FencingToken(token)),
-        Spent { is_held: false, .. } => Err(FenceError::NotHeld { name }),
-    }
+    ready(protocol::next_token::<Blocking, C>(conn, name.try_into().map_err(Into::into)?))
 }
 
 /// Whether `token` is still the newest of this lock: for work that holds the lock on one connection, and writes to this same
@@ -196,33 +188,11 @@ pub fn next_token<C: NamedLockConnection>(
 ///
 /// [`FenceError::Stale`], [`FenceError::Unknown`], [`FenceError::NoTable`]; [`FenceError::NoTransaction`] and
 /// [`NamedLockError::InvalidName`], before any I/O; [`FenceError::Database`] for anything else that the server says.
+#[cfg(feature = "blocking")]
 pub fn check<C: NamedLockConnection>(
     conn: &mut C,
     name: impl TryInto<LockName, Error: Into<NamedLockError>>,
     token: FencingToken,
 ) -> Result<(), FenceError> {
-    let name: LockName = name.try_into().map_err(Into::into)?;
-    if status::depth(conn)? == 0 {
-        return Err(FenceError::NoTransaction { name });
-    }
-    let current = fence::locked_token(conn, &key(&name));
-    let current = current.map_err(|failed| explain(failed, &name, |_, source| FenceError::Database(source)))?;
-    match current.map(FencingToken) {
-        Some(current) if current == token => Ok(()),
-        Some(current) if current > token => Err(FenceError::Stale { name, token, current }),
-        current => Err(FenceError::Unknown { name, token, current }),
-    }
-}
-
-/// The same for all names that are one lock on MySQL.
-fn key(name: &LockName) -> Vec<u8> {
-    name::folded(name.as_str()).into_bytes()
-}
-
-/// `other`: an error that is not a missing table.
-fn explain(failed: Failed, name: &LockName, other: impl FnOnce(LockName, Diesel) -> FenceError) -> FenceError {
-    match failed.is_no_table() {
-        true => FenceError::NoTable { name: name.clone(), source: failed.error },
-        false => other(name.clone(), failed.error),
-    }
+    ready(protocol::check::<Blocking, C>(conn, name.try_into().map_err(Into::into)?, token))
 }

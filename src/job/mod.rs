@@ -4,6 +4,8 @@ mod due;
 mod error;
 mod ledger;
 mod outcome;
+pub(crate) mod protocol;
+#[cfg(feature = "blocking")]
 mod run;
 mod singleton;
 

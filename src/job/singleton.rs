@@ -1,18 +1,18 @@
 //! A job, described once and run by any machine.
 
-use std::{fmt::Display, time::Duration};
+#[cfg(feature = "blocking")]
+use std::fmt::Display;
+use std::time::Duration;
 
-use super::{JobError, JobOutcome, JobState, JobStatus, due::Policy, ledger::Ledger};
-use crate::{
-    driver::{
-        blocking::{Blocking, ready},
-        status::NamedLockConnection,
-    },
-    error::NamedLockError,
-    lock::NamedLock,
-    name::LockName,
-    section::{Section, ask::who_holds},
+use super::{JobError, due::Policy};
+#[cfg(feature = "blocking")]
+use super::{JobOutcome, JobStatus};
+#[cfg(feature = "blocking")]
+use crate::driver::{
+    blocking::{Blocking, ready},
+    status::NamedLockConnection,
 };
+use crate::{error::NamedLockError, lock::NamedLock, name::LockName};
 
 /// Work that one machine is to do, of all that try: at most once in an interval, once for a key, or just not twice at the
 /// same time.
@@ -103,7 +103,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use = "a `SingletonJob` does nothing until it is run"]
 pub struct SingletonJob {
-    pub(super) lock: NamedLock,
+    pub(crate) lock: NamedLock,
     pub(super) key: Option<String>,
     pub(super) policy: Policy,
 }
@@ -227,6 +227,7 @@ impl SingletonJob {
     ///
     /// What `work` returns as `Err`; it wins over an error of ours, which is then logged at `warn`. Otherwise a [`JobError`],
     /// by `E::from`; its documentation says for which the work has run.
+    #[cfg(feature = "blocking")]
     pub fn run<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<JobOutcome<T>, E>
     where
         C: NamedLockConnection,
@@ -234,18 +235,10 @@ impl SingletonJob {
         F: FnOnce(&mut C) -> Result<T, E>,
     {
         self.check()?;
-        let has_ledger = self.policy.interval.is_some() || self.key.is_some();
-        let section = self.lock.section(conn, |conn| match has_ledger {
+        self.outcome(self.lock.section(conn, |conn| match self.has_ledger() {
             true => self.run_if_due(conn, work),
             false => work(conn).map(JobOutcome::Ran),
-        });
-        match section {
-            Ok(Section { value: Ok(_), error: Some(error), .. }) if !has_ledger => Err(JobError::from(error).into()),
-            // With a ledger, the lock was still held when the work had ended; what came later can't matter to it.
-            Ok(section) => section.value,
-            Err(NamedLockError::Timeout { holder, .. }) => Ok(JobOutcome::Busy(holder.map(|holder| *holder))),
-            Err(error) => Err(JobError::from(error).into()),
-        }
+        }))
     }
 
     /// What the ledger says of the job's last run: for this key where the job has [one](Self::once_for), otherwise for any.
@@ -272,45 +265,8 @@ impl SingletonJob {
     /// # Errors
     ///
     /// [`JobError::NoLedger`], [`JobError::Ledger`], and those for options that can't be.
+    #[cfg(feature = "blocking")]
     pub fn status<C: NamedLockConnection>(&self, conn: &mut C) -> Result<Option<JobStatus>, JobError> {
-        self.check()?;
-        let mut seen = None;
-        loop {
-            let entries = self.entries(self.ledger().read(conn))?;
-            let entry = entries.iter().find(|entry| entry.is_for_key() == self.key.is_some());
-            let Some(entry) = entry else { return Ok(None) };
-            let holder = match entry.ended {
-                Some(_) => None,
-                None => {
-                    let asked = ready(who_holds::<Blocking, C>(conn, self.name()));
-                    asked.map_err(|source| JobError::Ledger { job: self.name().clone(), source })?.holder
-                }
-            };
-            let status = Some(JobStatus::new(entry, holder));
-            // The lock is as of later than the row: the run may have ended in between.
-            let abandoned = matches!(status, Some(JobStatus { state: JobState::Abandoned, .. }));
-            if !abandoned || status == seen {
-                return Ok(status);
-            }
-            seen = status;
-        }
-    }
-
-    fn check(&self) -> Result<(), JobError> {
-        let bad_interval = self.policy.interval.filter(|&time| time.is_zero() || time > Self::MAX_INTERVAL);
-        let bad_wait = Some(self.policy.abandoned_after).filter(|&time| time > Self::MAX_INTERVAL);
-        if let Some(given) = bad_interval.or(bad_wait) {
-            return Err(JobError::InvalidInterval { job: self.name().clone(), given });
-        }
-        match &self.key {
-            Some(key) if !(1..=Self::MAX_KEY_BYTES).contains(&key.len()) => {
-                Err(JobError::InvalidKey { job: self.name().clone(), key: key.clone() })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    pub(super) fn ledger(&self) -> Ledger<'_> {
-        Ledger { job: self.name(), key: self.key.as_deref() }
+        ready(self.last_run::<Blocking, C>(conn))
     }
 }

@@ -8,10 +8,10 @@ use diesel_migrations::MigrationHarness;
 
 use crate::{
     driver::{
-        retry::retry,
-        status::{self, NamedLockConnection},
+        blocking::{Blocking, ready},
+        status::NamedLockConnection,
     },
-    statement::transaction::commit,
+    statement::transaction::{commit, commit_again},
 };
 
 /// Diesel records a migration that asked for no transaction by a plain statement: without autocommit, it would not be
@@ -21,8 +21,8 @@ pub(super) struct Committing<'c, C>(pub(super) &'c mut C);
 impl<C: NamedLockConnection + MigrationHarness<Mysql>> Committing<'_, C> {
     /// On MariaDB, a commit that waits for a backup and is killed is a rollback; then there is nothing more to commit.
     fn commit(&mut self, version: &MigrationVersion<'_>, applied: bool) -> Result<()> {
-        let Err(first) = commit(self.0).inspect_err(|_| status::forget_statements(self.0)) else { return Ok(()) };
-        retry(self.0, commit)?;
+        let Err(first) = ready(commit::<Blocking, C>(self.0)) else { return Ok(()) };
+        ready(commit_again::<Blocking, C>(self.0)).map_err(|failed| failed.error)?;
         if self.0.applied_migrations()?.contains(version) == applied { Ok(()) } else { Err(first.into()) }
     }
 }

@@ -143,7 +143,10 @@ pub use self::{
     steps::{redo_last, revert_all, revert_last, run_pending},
 };
 use crate::{
-    driver::status::{self, NamedLockConnection},
+    driver::{
+        blocking::{Blocking, ready},
+        status::{self, NamedLockConnection},
+    },
     lock::NamedLock,
     name::{LockName, folded},
     statement::database,
@@ -371,7 +374,8 @@ pub const IDLE_LIMIT: Duration = Duration::from_secs(5);
 ///
 /// [`MigrationError::NoDatabase`]; [`MigrationError::Unplanned`] where the server can't be asked.
 pub fn database_lock<C: NamedLockConnection>(conn: &mut C) -> Result<NamedLock, MigrationError> {
-    let database = database::current(conn).map_err(MigrationError::unplanned)?;
+    let database = ready(database::current::<Blocking, C>(conn));
+    let database = database.map_err(|failed| MigrationError::unplanned(failed.error))?;
     let database = folded(&database.ok_or(MigrationError::NoDatabase)?);
     let lock = NamedLock::new(LockName::hashed(&format!("diesel-migrations:{database}")))?;
     Ok(lock.idle_limit(IDLE_LIMIT))

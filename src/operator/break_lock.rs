@@ -1,5 +1,6 @@
 //! Getting rid of a lock whose holder does not let go.
 
+use super::protocol;
 use crate::{
     driver::{
         blocking::{Blocking, ready},
@@ -8,11 +9,6 @@ use crate::{
     holder::SessionInfo,
     name::LockName,
     operator_error::OperatorError,
-    section::{
-        ask::{describe_session, holds_lock, who_holds},
-        kill::kill_holder,
-    },
-    statement::privilege::{self, Privilege},
 };
 
 /// Ends the session that holds the named lock, whatever it is doing, and says which one it was; `None` where none held it.
@@ -52,14 +48,5 @@ use crate::{
 /// * [`OperatorError::Database`] where the session was told to end, but holds the lock a second later: it may be rolling
 ///   back. Try again.
 pub fn break_lock<C: NamedLockConnection>(conn: &mut C, name: &LockName) -> Result<Option<SessionInfo>, OperatorError> {
-    let found = ready(who_holds::<Blocking, C>(conn, name))?;
-    let Some(session) = found.holder else { return Ok(None) };
-    if ready(holds_lock::<Blocking, C>(conn, name))? {
-        return Err(OperatorError::HeldHere { name: name.clone(), connection_id: session });
-    }
-    let holder = ready(describe_session::<Blocking, C>(conn, session));
-    match ready(kill_holder::<Blocking, C>(conn, session, name)) {
-        Ok(killed) => Ok(killed.then_some(holder)),
-        Err(error) => Err(privilege::explain(conn, Privilege::Kill, error)),
-    }
+    ready(protocol::break_lock::<Blocking, C>(conn, name))
 }

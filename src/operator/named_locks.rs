@@ -1,20 +1,23 @@
 //! Seeing who holds what, and who waits.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
+#[cfg(feature = "blocking")]
 use diesel::result::QueryResult;
 
+#[cfg(feature = "blocking")]
+use super::protocol;
+#[cfg(feature = "blocking")]
 use crate::{
     driver::{
         blocking::{Blocking, ready},
         status::NamedLockConnection,
     },
-    holder::SessionInfo,
-    name::{LockName, folded},
+    name::LockName,
     operator_error::OperatorError,
     section::ask::{describe_holder, who_holds},
-    statement::named_locks::{self, Party},
 };
+use crate::{holder::SessionInfo, name::folded};
 
 /// The named locks of a server, as [`named_locks`] found them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -79,25 +82,9 @@ pub struct LockState {
 /// [`OperatorError::ListUnavailable`] or [`OperatorError::Denied`], never an empty list, where the server does not list its locks or
 /// this account may not see all of them. On MySQL it needs `SELECT` on `performance_schema`, on MariaDB `PROCESS` (and, for
 /// its Performance Schema, that `SELECT`, too).
+#[cfg(feature = "blocking")]
 pub fn named_locks<C: NamedLockConnection>(conn: &mut C) -> Result<NamedLocks, OperatorError> {
-    let mut unassigned_waiters = Vec::new();
-    let mut locks = BTreeMap::new();
-    for Party { name, holds, held_ms, connection_id, process } in named_locks::parties(conn)? {
-        let session = process.into_holder(connection_id.into());
-        let Some(name) = name else {
-            unassigned_waiters.push(session);
-            continue;
-        };
-        let lock =
-            locks.entry(name.clone()).or_insert(LockState { name, holder: None, held_for: None, waiters: Vec::new() });
-        if holds {
-            lock.holder = Some(session);
-            lock.held_for = held_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
-        } else {
-            lock.waiters.push(session);
-        }
-    }
-    Ok(NamedLocks { locks: locks.into_values().collect(), unassigned_waiters })
+    ready(protocol::named_locks::<Blocking, C>(conn))
 }
 
 impl NamedLocks {
@@ -132,6 +119,7 @@ impl NamedLocks {
 }
 
 /// Questions about one lock. They need no privilege.
+#[cfg(feature = "blocking")]
 impl LockName {
     /// Whether nobody holds this lock, at this moment: it may be held by the time that you look at the answer. To take it
     /// if it is free, use [`try_with_named_lock`](crate::NamedLockExt::try_with_named_lock).

@@ -2,9 +2,16 @@
 
 use std::fmt;
 
+#[cfg(feature = "blocking")]
 use diesel::result::QueryResult;
 
-use crate::{driver::status::NamedLockConnection, operator::diagnosis, statement::facts};
+#[cfg(feature = "blocking")]
+use super::protocol;
+#[cfg(feature = "blocking")]
+use crate::driver::{
+    blocking::{Blocking, ready},
+    status::NamedLockConnection,
+};
 
 /// What [`server_report`] found out about a server. Printed with `{}`, it is for people to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,8 +131,9 @@ pub enum Topic {
 /// # Errors
 ///
 /// Diesel's, where the server does not answer the plainest of the questions.
+#[cfg(feature = "blocking")]
 pub fn server_report<C: NamedLockConnection>(conn: &mut C) -> QueryResult<ServerReport> {
-    facts::gather(conn).map(diagnosis::report)
+    ready(protocol::server_report::<Blocking, C>(conn))
 }
 
 impl ServerReport {

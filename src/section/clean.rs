@@ -1,15 +1,14 @@
 //! Undoing what raw SQL has left in a session.
 
-use diesel::result::{Error, QueryResult};
+use diesel::result::QueryResult;
 
 use crate::{
     connection_id::ConnectionId,
-    driver::{
-        Driver,
-        error_number::error_number,
-        retry::{ask_again, pauses},
+    driver::{Driver, retry::ask_again},
+    statement::{
+        ask_again::{Failed, Unless, again},
+        leftovers::{FailInTransaction, IN_TRANSACTION, Leftovers, ReleaseAllLocks},
     },
-    statement::leftovers::{FailInTransaction, IN_TRANSACTION, Leftovers, ReleaseAllLocks},
 };
 
 use super::ask::roll_back_plainly;
@@ -44,16 +43,9 @@ pub(crate) async fn clean_session<D: Driver<C>, C>(conn: &mut C, keeps_open: boo
 
 /// MySQL has no variable that says so, only a statement that fails with a number of its own.
 async fn is_in_transaction<D: Driver<C>, C>(conn: &mut C) -> QueryResult<bool> {
-    let mut struck = Error::NotFound;
-    for pause in pauses() {
-        match D::execute(conn, FailInTransaction).await {
-            Ok(()) => return Ok(false),
-            Err(error) => struck = error,
-        }
-        if error_number::<D, C>(conn).await == Some(IN_TRANSACTION) {
-            return Ok(true);
-        }
-        D::pause(pause).await;
+    match again!(D, conn, Unless::Interrupted, D::execute(conn, FailInTransaction).await) {
+        Ok(()) => Ok(false),
+        Err(Failed { number: Some(IN_TRANSACTION), .. }) => Ok(true),
+        Err(failed) => Err(failed.error),
     }
-    Err(struck)
 }

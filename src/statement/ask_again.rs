@@ -1,21 +1,16 @@
 //! Asking again, decided by the server's error number: for statements whose failure may last, or may take long.
 
-use std::thread;
+use std::{mem, time::Duration};
 
-use diesel::result::{Error, QueryResult};
+use diesel::result::Error;
 
-use crate::driver::{
-    blocking::{Blocking, ready},
-    error_number::error_number,
-    retry::pauses,
-    status::{self, NamedLockConnection},
-};
+use crate::driver::{Driver, error_number::error_number, out_of_step::OutOfStep, retry::pauses};
 
 /// A statement that failed for good.
 #[derive(Debug)]
 pub(crate) struct Failed {
     /// The server's number of the last failure, if it could be asked for.
-    number: Option<i32>,
+    pub(crate) number: Option<i32>,
     pub(crate) error: Error,
 }
 
@@ -49,33 +44,61 @@ impl Unless {
     }
 }
 
-/// Asks until there is an answer, or a failure that asking again can't mend.
-///
-/// Unlike [`retry`](crate::driver::retry::retry), which repeats after any failure: a wait for a row that was given up after
-/// `innodb_lock_wait_timeout` is not begun again.
-///
-/// # Errors
-///
-/// A failure that can't be mended; otherwise the first one, if no attempt is answered.
-pub(crate) fn ask<C: NamedLockConnection, T>(
-    conn: &mut C,
+/// The attempts of [`again`].
+pub(crate) struct Attempts<P> {
     unless: Unless,
-    mut statement: impl FnMut(&mut C) -> QueryResult<T>,
-) -> Result<T, Failed> {
-    let (mut first, mut pauses) = (None, pauses());
-    loop {
-        let error = match status::forgetting_failures(conn, &mut statement) {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        let number = ready(error_number::<Blocking, C>(conn));
-        if !unless.may_repeat(number) {
-            return Err(Failed { number, error });
-        }
-        let first = first.get_or_insert(error);
-        match pauses.next() {
-            Some(pause) => thread::sleep(pause),
-            None => return Err(Failed { number, error: std::mem::replace(first, Error::NotFound) }),
-        }
+    first: Option<Error>,
+    pauses: P,
+}
+
+impl Attempts<()> {
+    pub(crate) fn new(unless: Unless) -> Attempts<impl Iterator<Item = Duration>> {
+        Attempts { unless, first: None, pauses: pauses() }
     }
 }
+
+impl<P: Iterator<Item = Duration>> Attempts<P> {
+    /// To be called right after a failure. Pauses before the next attempt.
+    ///
+    /// # Errors
+    ///
+    /// Returns a failure that asking again can't mend; otherwise the first one if this was the last attempt.
+    pub(crate) async fn failed<D: Driver<C>, C>(&mut self, conn: &mut C, error: Error) -> Result<(), Failed> {
+        if OutOfStep::is(&error) {
+            return Err(Failed { number: None, error });
+        }
+        let number = error_number::<D, C>(conn).await;
+        if !self.unless.may_repeat(number) {
+            return Err(Failed { number, error });
+        }
+        let first = self.first.get_or_insert(error);
+        let Some(pause) = self.pauses.next() else {
+            return Err(Failed { number, error: mem::replace(first, Error::NotFound) });
+        };
+        D::pause(pause).await;
+        Ok(())
+    }
+}
+
+/// Asks until there is an answer, or a failure that asking again can't mend, which is a [`Failed`].
+///
+/// Unlike [`ask_again`](crate::driver::retry::ask_again), which repeats after any failure: a wait for a row that was given up after
+/// `innodb_lock_wait_timeout` is not begun again.
+///
+/// No function: its closure would make the futures of async callers not `Send`.
+macro_rules! again {
+    ($driver:ident, $conn:expr, $unless:expr, $attempt:expr) => {{
+        let mut attempts = $crate::statement::ask_again::Attempts::new($unless);
+        loop {
+            match $attempt {
+                Ok(answer) => break Ok(answer),
+                Err(error) => {
+                    if let Err(failed) = attempts.failed::<$driver, _>($conn, error).await {
+                        break Err(failed);
+                    }
+                }
+            }
+        }
+    }};
+}
+pub(crate) use again;

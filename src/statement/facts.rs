@@ -3,21 +3,17 @@
 use std::collections::HashMap;
 
 use diesel::{
-    QueryableByName, RunQueryDsl,
-    dsl::sql,
+    QueryableByName,
     result::{Error, QueryResult},
-    select,
     sql_types::{BigInt, Bool, Nullable, Text, Unsigned},
 };
 
 use super::{
     privilege::Privilege,
     question::{ask, ask_privileged},
+    version::version,
 };
-use crate::{
-    driver::{retry::retry, status::NamedLockConnection},
-    operator_error::OperatorError,
-};
+use crate::{driver::Driver, operator_error::OperatorError};
 
 /// Variables of a server, by their names in upper case: those that it has.
 pub(crate) type Variables = HashMap<String, String>;
@@ -53,21 +49,22 @@ pub(crate) struct Member {
 }
 
 /// Asks for all of it. What this account may not see is an error in its place.
-pub(crate) fn gather<C: NamedLockConnection>(conn: &mut C) -> QueryResult<Facts> {
-    let version: String = retry(conn, |conn| select(sql::<Text>("VERSION()")).get_result(conn))?;
-    let variables = variables(conn, VARIABLES)?;
-    let global_variables = self::variables(conn, GLOBAL_VARIABLES)?;
+pub(crate) async fn gather<D: Driver<C>, C>(conn: &mut C) -> QueryResult<Facts> {
+    let version = version::<D, C>(conn).await?;
+    let variables = variables::<D, C>(conn, VARIABLES).await?;
+    let global_variables = self::variables::<D, C>(conn, GLOBAL_VARIABLES).await?;
     let status = match variables.contains_key("WSREP_ON") {
-        true => self::variables(conn, STATUS)?,
+        true => self::variables::<D, C>(conn, STATUS).await?,
         false => Variables::new(),
     };
-    let sources = sources(conn, version.contains("MariaDB"));
+    let sources = sources::<D, C>(conn, version.is_mariadb()).await;
     let members = match variables.get("GROUP_REPLICATION_GROUP_NAME") {
-        Some(group) if !group.is_empty() => members(conn),
+        Some(group) if !group.is_empty() => members::<D, C>(conn).await,
         _ => Ok(Vec::new()),
     };
-    let connection_ids = connection_ids(conn)?;
-    let by_router = by_router(conn);
+    let connection_ids = connection_ids::<D, C>(conn).await?;
+    let by_router = by_router::<D, C>(conn).await;
+    let version = version.into_string();
     Ok(Facts { version, variables, global_variables, status, sources, members, connection_ids, by_router })
 }
 
@@ -90,8 +87,8 @@ struct Variable {
     value: String,
 }
 
-fn variables<C: NamedLockConnection>(conn: &mut C, query: &str) -> QueryResult<Variables> {
-    let found: Vec<Variable> = ask(conn, query).map_err(|unanswered| unanswered.error)?;
+async fn variables<D: Driver<C>, C>(conn: &mut C, query: &str) -> QueryResult<Variables> {
+    let found = ask::<D, C, Variable>(conn, query).await.map_err(|failed| failed.error)?;
     Ok(found.into_iter().map(|variable| (variable.name.to_uppercase(), variable.value)).collect())
 }
 
@@ -102,7 +99,7 @@ struct Source {
     host: Option<String>,
 }
 
-fn sources<C: NamedLockConnection>(conn: &mut C, mariadb: bool) -> Result<Vec<String>, OperatorError> {
+async fn sources<D: Driver<C>, C>(conn: &mut C, mariadb: bool) -> Result<Vec<String>, OperatorError> {
     // What `SHOW REPLICA STATUS` says; that one can't be prepared. A member of a group catches up over a channel, too.
     const ON_MYSQL: &str = "
         SELECT HOST AS Master_Host FROM performance_schema.replication_connection_configuration
@@ -112,16 +109,16 @@ fn sources<C: NamedLockConnection>(conn: &mut C, mariadb: bool) -> Result<Vec<St
         true => ("SHOW ALL SLAVES STATUS", Privilege::ReplicaStatus),
         false => (ON_MYSQL, Privilege::PerformanceSchema),
     };
-    let sources: Vec<Source> = ask_privileged(conn, privilege, query)?;
+    let sources = ask_privileged::<D, C, Source>(conn, privilege, query).await?;
     Ok(sources.into_iter().filter_map(|source| source.host).collect())
 }
 
-fn members<C: NamedLockConnection>(conn: &mut C) -> Result<Vec<Member>, OperatorError> {
+async fn members<D: Driver<C>, C>(conn: &mut C) -> Result<Vec<Member>, OperatorError> {
     // Of a server that has not joined since its start there is one row, without an id.
     const QUERY: &str = "
         SELECT MEMBER_ROLE AS role, MEMBER_STATE AS state, MEMBER_ID IN (@@server_uuid, '') AS asked
         FROM performance_schema.replication_group_members";
-    ask_privileged(conn, Privilege::PerformanceSchema, QUERY)
+    ask_privileged::<D, C, _>(conn, Privilege::PerformanceSchema, QUERY).await
 }
 
 #[derive(QueryableByName)]
@@ -130,12 +127,17 @@ struct Session {
     id: u64,
 }
 
-fn connection_ids<C: NamedLockConnection>(conn: &mut C) -> QueryResult<Vec<u64>> {
+async fn connection_ids<D: Driver<C>, C>(conn: &mut C) -> QueryResult<Vec<u64>> {
     const TIMES: usize = 5;
     // Not prepared once and for all: what is prepared may be what ties a proxy to a session.
-    let mut ask = || ask(conn, "SELECT CONNECTION_ID() AS id").map_err(|unanswered| unanswered.error);
-    let mut id = || ask()?.pop().map(|session: Session| session.id).ok_or(Error::NotFound);
-    (0..TIMES).map(|_| id()).collect()
+    const QUERY: &str = "SELECT CONNECTION_ID() AS id LIMIT 1";
+
+    let mut ids = Vec::new();
+    for _ in 0..TIMES {
+        let answer = ask::<D, C, Session>(conn, QUERY).await.map_err(|failed| failed.error)?.pop();
+        ids.push(answer.ok_or(Error::NotFound)?.id);
+    }
+    Ok(ids)
 }
 
 #[derive(QueryableByName)]
@@ -145,9 +147,9 @@ struct Count {
 }
 
 /// `false` as well if the server does not record the attributes, or this account may not see its own.
-fn by_router<C: NamedLockConnection>(conn: &mut C) -> bool {
+async fn by_router<D: Driver<C>, C>(conn: &mut C) -> bool {
     const QUERY: &str = "
         SELECT COUNT(*) AS count FROM performance_schema.session_account_connect_attrs
         WHERE PROCESSLIST_ID = CONNECTION_ID() AND ATTR_NAME = '_client_ip'";
-    ask(conn, QUERY).is_ok_and(|found: Vec<Count>| found.iter().any(|found| found.count > 0))
+    ask::<D, C, Count>(conn, QUERY).await.is_ok_and(|found| found.iter().any(|found| found.count > 0))
 }

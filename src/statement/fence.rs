@@ -1,25 +1,26 @@
 //! The last fencing token of each lock: the table `named_lock_fences`, as this crate's migration makes it.
 
 use diesel::{
-    RunQueryDsl,
     mysql::Mysql,
     query_builder::{AstPass, Query, QueryFragment},
-    result::{OptionalExtension, QueryResult},
+    result::QueryResult,
     sql_types::{BigInt, Binary, Bool, Unsigned},
 };
 
 use super::{
-    ask_again::{Failed, Unless, ask},
-    cached, push_name, transaction,
+    Statement,
+    ask_again::{Failed, Unless, again},
+    cached, push_name,
+    transaction::{commit, commit_again},
 };
-use crate::{driver::status::NamedLockConnection, name::LockName};
+use crate::{driver::Driver, name::LockName};
 
 /// `LAST_INSERT_ID(value)` is `value` itself, which `LAST_INSERT_ID()` then tells (MySQL manual, "Information Functions").
 struct SpendToken<'a> {
     key: &'a [u8],
 }
 
-struct AskToken<'a> {
+pub(crate) struct AskToken<'a> {
     lock: &'a LockName,
 }
 
@@ -39,10 +40,9 @@ impl QueryFragment<Mysql> for SpendToken<'_> {
 
 impl QueryFragment<Mysql> for AskToken<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        // With a limit, for `sql_select_limit` may be 0.
-        out.push_sql("SELECT LAST_INSERT_ID(), @@autocommit, IS_USED_LOCK(");
+        out.push_sql("LAST_INSERT_ID(), @@autocommit, IS_USED_LOCK(");
         push_name(&mut out, self.lock)?;
-        out.push_sql(") <=> CONNECTION_ID() LIMIT 1");
+        out.push_sql(") <=> CONNECTION_ID()");
         Ok(())
     }
 }
@@ -70,11 +70,14 @@ cached!(
     LockToken<'_> => LockToken<'static>,
 );
 
-impl<C> RunQueryDsl<C> for SpendToken<'_> {}
+impl Statement for AskToken<'_> {
+    type Row = (u64, i64, bool);
+    type Answer = Self::Row;
 
-impl<C> RunQueryDsl<C> for AskToken<'_> {}
-
-impl<C> RunQueryDsl<C> for LockToken<'_> {}
+    fn read(&self, row: Self::Row) -> Self::Answer {
+        row
+    }
+}
 
 /// A token, and whether this session holds the lock that it is of.
 pub(crate) struct Spent {
@@ -86,19 +89,22 @@ pub(crate) struct Spent {
 ///
 /// Both statements are asked again if one fails: a token that is spent twice does no harm, and after an error, what
 /// `LAST_INSERT_ID()` says is undefined (MySQL manual, "Information Functions").
-pub(crate) fn next_token<C: NamedLockConnection>(conn: &mut C, lock: &LockName, key: &[u8]) -> Result<Spent, Failed> {
-    ask(conn, Unless::Interrupted, transaction::commit)?;
-    ask(conn, Unless::Undone, |conn| {
-        SpendToken { key }.execute(conn)?;
-        let (token, autocommit, is_held): (u64, i64, bool) = AskToken { lock }.get_result(conn)?;
-        if autocommit == 0 {
-            transaction::commit(conn)?;
-        }
-        Ok(Spent { token, is_held })
-    })
+pub(crate) async fn next_token<D: Driver<C>, C>(conn: &mut C, lock: &LockName, key: &[u8]) -> Result<Spent, Failed> {
+    commit_again::<D, C>(conn).await?;
+    again!(D, conn, Unless::Undone, spend_token::<D, C>(conn, lock, key).await)
+}
+
+async fn spend_token<D: Driver<C>, C>(conn: &mut C, lock: &LockName, key: &[u8]) -> QueryResult<Spent> {
+    D::change(conn, SpendToken { key }).await?;
+    let (token, autocommit, is_held) = D::ask(conn, &AskToken { lock }).await?;
+    if autocommit == 0 {
+        commit::<D, C>(conn).await?;
+    }
+    Ok(Spent { token, is_held })
 }
 
 /// The newest token of this lock, which stays the newest until the transaction around this ends.
-pub(crate) fn locked_token<C: NamedLockConnection>(conn: &mut C, key: &[u8]) -> Result<Option<u64>, Failed> {
-    ask(conn, Unless::Struck, |conn| LockToken { key }.get_result(conn).optional())
+pub(crate) async fn locked_token<D: Driver<C>, C>(conn: &mut C, key: &[u8]) -> Result<Option<u64>, Failed> {
+    let tokens: Vec<u64> = again!(D, conn, Unless::Struck, D::rows(conn, LockToken { key }).await)?;
+    Ok(tokens.into_iter().next())
 }

@@ -7,7 +7,7 @@
 //! `sql_mode` has `EMPTY_STRING_IS_NULL`. All times are UTC, whatever the session's time zone is.
 
 use diesel::{
-    Queryable, RunQueryDsl,
+    Queryable,
     deserialize::{FromSql, FromSqlRow},
     mysql::{Mysql, MysqlValue},
     query_builder::{AstPass, Query, QueryFragment, QueryId},
@@ -16,7 +16,7 @@ use diesel::{
 };
 
 use super::server_time::ServerTime;
-use crate::driver::status::NamedLockConnection;
+use crate::driver::Driver;
 
 /// The rows of one job, and of one of its keys if there is one.
 #[derive(Debug, Clone, Copy)]
@@ -227,39 +227,31 @@ impl QueryId for CountFromNow<'_> {
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl<C> RunQueryDsl<C> for ReadRows<'_> {}
-
-impl<C, const HAS_KEY: bool> RunQueryDsl<C> for WriteStart<'_, HAS_KEY> {}
-
-impl<C> RunQueryDsl<C> for WriteEnd<'_> {}
-
-impl<C> RunQueryDsl<C> for CountFromNow<'_> {}
-
 /// Those of the rows that there are.
-pub(crate) fn read<C: NamedLockConnection>(conn: &mut C, rows: Rows<'_>) -> QueryResult<Vec<Entry>> {
-    ReadRows(rows).load(conn)
+pub(crate) async fn read<D: Driver<C>, C>(conn: &mut C, rows: Rows<'_>) -> QueryResult<Vec<Entry>> {
+    D::rows(conn, ReadRows(rows)).await
 }
 
 /// Writes that a run begins.
-pub(crate) fn write_start<C: NamedLockConnection>(conn: &mut C, rows: Rows<'_>, start: Start<'_>) -> QueryResult<()> {
+pub(crate) async fn write_start<D: Driver<C>, C>(conn: &mut C, rows: Rows<'_>, start: Start<'_>) -> QueryResult<()> {
     let written = match rows.key {
-        None => WriteStart::<false>(rows, start).execute(conn),
-        Some(_) => WriteStart::<true>(rows, start).execute(conn),
+        None => D::change(conn, WriteStart::<false>(rows, start)).await,
+        Some(_) => D::change(conn, WriteStart::<true>(rows, start)).await,
     };
     written.map(drop)
 }
 
 /// Writes how this session's run ended. Returns the number of rows: 0 if the last run that the ledger knows is not of this
 /// session.
-pub(crate) fn write_end<C: NamedLockConnection>(
+pub(crate) async fn write_end<D: Driver<C>, C>(
     conn: &mut C,
     rows: Rows<'_>,
     error: Option<&[u8]>,
 ) -> QueryResult<usize> {
-    WriteEnd { rows, error }.execute(conn)
+    D::change(conn, WriteEnd { rows, error }).await
 }
 
 /// After the clock was set back: runs that seem to begin in the future count from now on.
-pub(crate) fn count_from_now<C: NamedLockConnection>(conn: &mut C, rows: Rows<'_>) -> QueryResult<()> {
-    CountFromNow(rows).execute(conn).map(drop)
+pub(crate) async fn count_from_now<D: Driver<C>, C>(conn: &mut C, rows: Rows<'_>) -> QueryResult<()> {
+    D::change(conn, CountFromNow(rows)).await.map(drop)
 }

@@ -30,6 +30,8 @@ pub(crate) mod select;
 mod server_time;
 pub(crate) mod session_timeouts;
 pub(crate) mod transaction;
+#[cfg(feature = "operator")]
+mod version;
 pub(crate) mod wait;
 pub(crate) mod who_am_i;
 pub(crate) mod who_holds;

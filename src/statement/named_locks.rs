@@ -1,22 +1,19 @@
 //! The locks of the whole server, their holders and waiters.
 
 use diesel::{
-    QueryableByName, RunQueryDsl,
-    dsl::sql,
+    QueryableByName,
     result::Error,
-    select,
     sql_types::{BigInt, Bool, Nullable, Text, Unsigned},
 };
 
 use super::{
+    ask_again::Failed,
     privilege::{self, Privilege},
     process_list::Process,
-    question::{Unanswered, ask, ask_privileged},
+    question::{ask, ask_privileged},
+    version::version,
 };
-use crate::{
-    driver::{retry::retry, status::NamedLockConnection},
-    operator_error::OperatorError,
-};
+use crate::{driver::Driver, operator_error::OperatorError};
 
 /// A session that holds a named lock or waits for one.
 #[derive(QueryableByName)]
@@ -35,14 +32,14 @@ pub(crate) struct Party {
 }
 
 /// Who holds and who waits, the waiters of each lock in their order.
-pub(crate) fn parties<C: NamedLockConnection>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
-    match retry(conn, |conn| select(sql::<Bool>("VERSION() LIKE '%MariaDB%'")).get_result(conn))? {
-        false => on_mysql(conn),
-        true => on_mariadb(conn),
+pub(crate) async fn parties<D: Driver<C>, C>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
+    match version::<D, C>(conn).await?.is_mariadb() {
+        false => on_mysql::<D, C>(conn).await,
+        true => on_mariadb::<D, C>(conn).await,
     }
 }
 
-fn on_mysql<C: NamedLockConnection>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
+async fn on_mysql<D: Driver<C>, C>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
     // Nobody waits but in the last thing that a statement does, so the order of their begins is that of the queue. Where
     // these are not recorded (consumer `events_statements_current`), there are only whole seconds.
     const QUERY: &str = "
@@ -56,13 +53,13 @@ fn on_mysql<C: NamedLockConnection>(conn: &mut C) -> Result<Vec<Party>, Operator
         WHERE l.OBJECT_TYPE = 'USER LEVEL LOCK'
         ORDER BY s.TIMER_START, t.PROCESSLIST_TIME DESC, t.PROCESSLIST_ID";
 
-    instrumented(conn)?;
-    ask_privileged(conn, Privilege::PerformanceSchema, QUERY)
+    instrumented::<D, C>(conn).await?;
+    ask_privileged::<D, C, _>(conn, Privilege::PerformanceSchema, QUERY).await
 }
 
 /// The Performance Schema, which is switched off by default, tells all; but not what prepared statement a session runs. The
 /// plugin tells the holders only: who waits then stands in the process list, but not for what.
-fn on_mariadb<C: NamedLockConnection>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
+async fn on_mariadb<D: Driver<C>, C>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
     const PLACED: &str = "
         SELECT l.OBJECT_NAME AS name, l.LOCK_STATUS = 'GRANTED' AS holds, NULL AS held_ms, p.ID AS connection_id,
                p.USER AS user, p.HOST AS host, p.DB AS db, LEFT(p.INFO, 1024) AS info, p.TIME AS time
@@ -73,36 +70,38 @@ fn on_mariadb<C: NamedLockConnection>(conn: &mut C) -> Result<Vec<Party>, Operat
         ORDER BY p.TIME_MS DESC";
 
     // Without the privilege, the process list is no error, but shows this account's own sessions only. This is an error.
-    ask_privileged::<_, Count>(
+    ask_privileged::<D, C, Count>(
         conn,
         Privilege::Process,
         "SELECT COUNT(*) AS count FROM information_schema.INNODB_TRX",
-    )?;
-    match instrumented(conn) {
-        Ok(()) => return ask_privileged(conn, Privilege::PerformanceSchema, PLACED),
+    )
+    .await?;
+    match instrumented::<D, C>(conn).await {
+        Ok(()) => return ask_privileged::<D, C, _>(conn, Privilege::PerformanceSchema, PLACED).await,
         Err(error @ OperatorError::Database(_)) => return Err(error),
         Err(_) => {}
     }
-    by_the_plugin(conn)
+    by_the_plugin::<D, C>(conn).await
 }
 
-fn by_the_plugin<C: NamedLockConnection>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
+async fn by_the_plugin<D: Driver<C>, C>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
     const UNKNOWN_COLUMN: i32 = 1054;
     const UNKNOWN_TABLE: i32 = 1109;
 
     // Only some versions have the time. (The manual mentions it for none.)
-    let with_time = ask(conn, &plugin_query("CAST(l.LOCK_TIME_MS AS SIGNED)"));
+    let with_time = ask::<D, C, _>(conn, &plugin_query("CAST(l.LOCK_TIME_MS AS SIGNED)")).await;
     let answer = match with_time {
-        Err(Unanswered { number: Some(UNKNOWN_COLUMN), .. }) => ask(conn, &plugin_query("NULL")),
+        Err(Failed { number: Some(UNKNOWN_COLUMN), .. }) => ask::<D, C, _>(conn, &plugin_query("NULL")).await,
         answer => answer,
     };
-    answer.map_err(|Unanswered { number, error }| match number {
-        Some(UNKNOWN_TABLE) => OperatorError::ListUnavailable {
+    match answer {
+        Ok(parties) => Ok(parties),
+        Err(Failed { number: Some(UNKNOWN_TABLE), .. }) => Err(OperatorError::ListUnavailable {
             reason: "its plugin `metadata_lock_info` is not installed",
             remedy: "INSTALL SONAME 'metadata_lock_info'",
-        },
-        number => privilege::explain_number(conn, Privilege::Process, number, error),
-    })
+        }),
+        Err(failed) => Err(privilege::explain_failed::<D, C>(conn, Privilege::Process, failed).await),
+    }
 }
 
 /// `held_ms` is what tells for how long a lock has been held.
@@ -135,7 +134,7 @@ struct Switch {
 }
 
 /// Whether the Performance Schema lists named locks.
-fn instrumented<C: NamedLockConnection>(conn: &mut C) -> Result<(), OperatorError> {
+async fn instrumented<D: Driver<C>, C>(conn: &mut C) -> Result<(), OperatorError> {
     const QUERY: &str = "
         SELECT 'performance_schema' AS name, @@performance_schema = 1 AS is_on
         UNION ALL
@@ -143,7 +142,7 @@ fn instrumented<C: NamedLockConnection>(conn: &mut C) -> Result<(), OperatorErro
         UNION ALL
         SELECT NAME, ENABLED = 'YES' FROM performance_schema.setup_instruments WHERE NAME = 'wait/lock/metadata/sql/mdl'";
 
-    let switches: Vec<Switch> = ask_privileged(conn, Privilege::PerformanceSchema, QUERY)?;
+    let switches = ask_privileged::<D, C, Switch>(conn, Privilege::PerformanceSchema, QUERY).await?;
     // Without the Performance Schema, its tables are empty.
     let off = |name: &str| {
         let switch = switches.iter().find(|switch| switch.name == name);

@@ -1,14 +1,10 @@
 //! Which privilege an account lacks, and the `GRANT` that gives it.
 
-use diesel::{RunQueryDsl, dsl::sql, result::Error, select, sql_types::Text};
+use diesel::{QueryableByName, result::Error, sql_types::Text};
 
+use super::{ask_again::Failed, question::ask};
 use crate::{
-    driver::{
-        blocking::{Blocking, ready},
-        error_number::error_number,
-        retry::retry,
-        status::NamedLockConnection,
-    },
+    driver::{Driver, error_number::error_number},
     operator_error::OperatorError,
 };
 
@@ -23,27 +19,23 @@ pub(crate) enum Privilege {
 }
 
 /// Right after a statement failed that needs this privilege: did it fail for lack of it?
-pub(crate) fn explain<C: NamedLockConnection>(conn: &mut C, privilege: Privilege, error: Error) -> OperatorError {
-    let number = ready(error_number::<Blocking, C>(conn));
-    explain_number(conn, privilege, number, error)
+pub(crate) async fn explain<D: Driver<C>, C>(conn: &mut C, privilege: Privilege, error: Error) -> OperatorError {
+    let number = error_number::<D, C>(conn).await;
+    explain_failed::<D, C>(conn, privilege, Failed { number, error }).await
 }
 
 /// The same of a statement whose error number is known.
-pub(crate) fn explain_number<C: NamedLockConnection>(
+pub(crate) async fn explain_failed<D: Driver<C>, C>(
     conn: &mut C,
     privilege: Privilege,
-    number: Option<i32>,
-    error: Error,
+    Failed { number, error }: Failed,
 ) -> OperatorError {
     // No SELECT on a table, not the owner of a thread, no access to what needs a privilege.
     let Some(1142 | 1095 | 1227) = number else { return error.into() };
-    match retry(conn, account) {
-        Ok((version, account)) => {
-            let (what, right) = privilege.in_words(version.contains("MariaDB"));
-            OperatorError::Denied { what, grant: format!("GRANT {right} TO {account}"), source: error }
-        }
-        Err(_) => error.into(),
-    }
+    let answer = ask::<D, C, Account>(conn, "SELECT VERSION() AS version, CURRENT_USER() AS account LIMIT 1").await;
+    let Some(account) = answer.ok().and_then(|mut rows| rows.pop()) else { return error.into() };
+    let (what, right) = privilege.in_words(account.version.contains("MariaDB"));
+    OperatorError::Denied { what, grant: format!("GRANT {right} TO {}", account.quoted()), source: error }
 }
 
 impl Privilege {
@@ -61,12 +53,21 @@ impl Privilege {
     }
 }
 
-/// The server's version, and the account that this session has the privileges of, as a `GRANT` takes it.
-fn account<C: NamedLockConnection>(conn: &mut C) -> Result<(String, String), Error> {
-    let (version, account): (String, String) =
-        select((sql::<Text>("VERSION()"), sql::<Text>("CURRENT_USER()"))).get_result(conn)?;
-    // A user's name may have an `@` in it, a host's may not.
-    let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    Ok((version, format!("{}@{}", quoted(user), quoted(host))))
+/// The server's version, and the account that this session has the privileges of.
+#[derive(QueryableByName)]
+struct Account {
+    #[diesel(sql_type = Text)]
+    version: String,
+    #[diesel(sql_type = Text)]
+    account: String,
+}
+
+impl Account {
+    /// As a `GRANT` takes it.
+    fn quoted(&self) -> String {
+        // A user's name may have an `@` in it, a host's may not.
+        let (user, host) = self.account.rsplit_once('@').unwrap_or((&self.account, "%"));
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+        format!("{}@{}", quoted(user), quoted(host))
+    }
 }

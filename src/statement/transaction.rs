@@ -3,13 +3,13 @@
 //! Does nothing if there is none. `completion_type` is overridden: it could begin another transaction, or end the session.
 
 use diesel::{
-    RunQueryDsl,
     mysql::Mysql,
     query_builder::{AstPass, QueryFragment, QueryId},
     result::QueryResult,
 };
 
-use crate::driver::status::{self, NamedLockConnection};
+use super::ask_again::{Failed, Unless, again};
+use crate::driver::Driver;
 
 /// One round trip when warm. A batch takes three: it switches several statements on and off.
 struct Commit;
@@ -26,14 +26,17 @@ impl QueryId for Commit {
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl<C> RunQueryDsl<C> for Commit {}
-
 /// Commits, but not Diesel's test transaction.
-pub(crate) fn commit<C: NamedLockConnection>(conn: &mut C) -> QueryResult<()> {
-    if status::is_in_test_transaction(conn) { Ok(()) } else { Commit.execute(conn).map(drop) }
+pub(crate) async fn commit<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
+    if D::is_in_test_transaction(conn) { Ok(()) } else { D::change(conn, Commit).await.map(drop) }
+}
+
+/// The same, again if `KILL QUERY` may have struck it.
+pub(crate) async fn commit_again<D: Driver<C>, C>(conn: &mut C) -> Result<(), Failed> {
+    again!(D, conn, Unless::Interrupted, commit::<D, C>(conn).await)
 }
 
 /// Rolls back, but not Diesel's test transaction. Not preparable on MySQL, hence as a batch.
-pub(crate) fn roll_back<C: NamedLockConnection>(conn: &mut C) -> QueryResult<()> {
-    if status::is_in_test_transaction(conn) { Ok(()) } else { conn.batch_execute("ROLLBACK AND NO CHAIN NO RELEASE") }
+pub(crate) async fn roll_back<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
+    if D::is_in_test_transaction(conn) { Ok(()) } else { D::batch(conn, "ROLLBACK AND NO CHAIN NO RELEASE").await }
 }

@@ -43,9 +43,13 @@ pub(crate) fn depth<C: NamedLockConnection>(conn: &mut C) -> QueryResult<u32> {
         return Err(Error::BrokenTransactionManager);
     }
     let depth = depth_with_test(conn)?;
-    // Of a connection with an open transaction, Diesel says "not broken" only if it is a test transaction.
-    let is_test = depth > 0 && !C::TransactionManager::is_broken_transaction_manager(conn);
-    Ok(depth - u32::from(is_test))
+    Ok(depth - u32::from(is_in_test_transaction(conn)))
+}
+
+/// Whether Diesel's `begin_test_transaction` has opened one.
+pub(crate) fn is_in_test_transaction<C: NamedLockConnection>(conn: &mut C) -> bool {
+    // Of a connection with an open transaction, Diesel says "not broken" only then.
+    depth_with_test(conn).is_ok_and(|depth| depth > 0) && !C::TransactionManager::is_broken_transaction_manager(conn)
 }
 
 /// Whether a `BEGIN`, `COMMIT` or `ROLLBACK` was dropped before its answer. In debug builds, Diesel's next one would panic.

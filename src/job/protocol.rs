@@ -1,0 +1,199 @@
+//! What is asked and answered for a job, once, over any driver. The lock is held by the caller, and the work is run by it.
+
+use std::{
+    any::Any,
+    fmt::{Display, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::SystemTime,
+};
+
+use diesel::result::QueryResult;
+use log::warn;
+
+use super::{
+    JobError, JobOutcome, JobState, JobStatus, SingletonJob,
+    due::{End, Past, Verdict},
+    ledger::Ledger,
+};
+use crate::{
+    driver::Driver,
+    error::NamedLockError,
+    log_target::TARGET,
+    section::{Section, ask::who_holds},
+    statement::{ask_again::Failed, ledger::Entry},
+};
+
+/// Whether a job is due now.
+pub(crate) enum Due {
+    Now(PastRuns),
+    At(Option<SystemTime>),
+}
+
+pub(crate) struct PastRuns(Vec<Entry>);
+
+impl SingletonJob {
+    /// Without a ledger, a job is always due.
+    pub(crate) fn has_ledger(&self) -> bool {
+        self.policy.interval.is_some() || self.key.is_some()
+    }
+
+    /// Whether the options can be.
+    pub(crate) fn check(&self) -> Result<(), JobError> {
+        let bad_interval = self.policy.interval.filter(|&time| time.is_zero() || time > Self::MAX_INTERVAL);
+        let bad_wait = Some(self.policy.abandoned_after).filter(|&time| time > Self::MAX_INTERVAL);
+        if let Some(given) = bad_interval.or(bad_wait) {
+            return Err(JobError::InvalidInterval { job: self.name().clone(), given });
+        }
+        match &self.key {
+            Some(key) if !(1..=Self::MAX_KEY_BYTES).contains(&key.len()) => {
+                Err(JobError::InvalidKey { job: self.name().clone(), key: key.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// To be called while the lock is held.
+    pub(crate) async fn due<D: Driver<C>, C>(&self, conn: &mut C) -> Result<Due, JobError> {
+        let entries = self.entries(self.ledger().read_current::<D, C>(conn).await)?;
+        let Some(now) = entries.first().map(|entry| entry.now) else { return Ok(Due::Now(PastRuns(entries))) };
+        let past = |for_key| entries.iter().find(|entry| entry.is_for_key() == for_key).map(past);
+        let Verdict::NotDue(next) = self.policy.verdict(now.0, past(false), past(true)) else {
+            return Ok(Due::Now(PastRuns(entries)));
+        };
+        let set_back = entries.iter().any(|entry| entry.counts_from > now);
+        let ledger = self.ledger();
+        let left = match set_back {
+            true => ledger.count_from_now::<D, C>(conn).await,
+            false => ledger.end_read::<D, C>(conn, &entries).await,
+        };
+        left.map_err(|failed| self.unusable(failed))?;
+        Ok(Due::At(next))
+    }
+
+    /// Records that a run begins. To be called in a section of its own, so that what the work leaves open is rolled back, and a lost
+    /// lock known, before the end is recorded.
+    pub(crate) async fn start<D: Driver<C>, C>(&self, conn: &mut C, past: &PastRuns) -> Result<(), JobError> {
+        self.ledger().start::<D, C>(conn, &past.0).await.map_err(|failed| self.unusable(failed))
+    }
+
+    /// Records how the work ended, and that section.
+    pub(crate) async fn end<D, C, T, E>(
+        &self,
+        conn: &mut C,
+        result: Result<T, E>,
+        lost: Option<NamedLockError>,
+    ) -> Result<JobOutcome<T>, E>
+    where
+        D: Driver<C>,
+        E: From<JobError> + Display,
+    {
+        let result = match (result, lost) {
+            (Ok(_), Some(error)) => Err(JobError::from(error).into()),
+            (result, _) => result,
+        };
+        match result {
+            Ok(value) => match self.ledger().succeed::<D, C>(conn).await {
+                Ok(()) => Ok(JobOutcome::Ran(value)),
+                Err(source) => Err(JobError::NotRecorded { job: self.name().clone(), source }.into()),
+            },
+            Err(error) => {
+                self.fail::<D, C>(conn, text(&error)).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Records a failure. For where an error, or a panic, is on its way to the caller.
+    pub(crate) async fn fail<D: Driver<C>, C>(&self, conn: &mut C, text: String) {
+        let recorded: QueryResult<()> = self.ledger().fail::<D, C>(conn, &text).await;
+        if let Err(error) = recorded {
+            warn!(target: TARGET, "job `{}`: its end is not in the ledger: {error}", self.name());
+        }
+    }
+
+    /// What the caller learns, once the lock is released.
+    pub(crate) fn outcome<T, E: From<JobError>>(
+        &self,
+        section: Result<Section<Result<JobOutcome<T>, E>>, NamedLockError>,
+    ) -> Result<JobOutcome<T>, E> {
+        match section {
+            Ok(Section { value: Ok(_), error: Some(error), .. }) if !self.has_ledger() => {
+                Err(JobError::from(error).into())
+            }
+            // With a ledger, the lock was still held when the work had ended; what came later can't matter to it.
+            Ok(section) => section.value,
+            Err(NamedLockError::Timeout { holder, .. }) => Ok(JobOutcome::Busy(holder.map(|holder| *holder))),
+            Err(error) => Err(JobError::from(error).into()),
+        }
+    }
+
+    /// The last run.
+    pub(crate) async fn last_run<D: Driver<C>, C>(&self, conn: &mut C) -> Result<Option<JobStatus>, JobError> {
+        self.check()?;
+        let mut seen = None;
+        loop {
+            let entries = self.entries(self.ledger().read::<D, C>(conn).await)?;
+            let entry = entries.iter().find(|entry| entry.is_for_key() == self.key.is_some());
+            let Some(entry) = entry else { return Ok(None) };
+            let holder = match entry.ended {
+                Some(_) => None,
+                None => {
+                    let asked = who_holds::<D, C>(conn, self.name()).await;
+                    asked.map_err(|source| JobError::Ledger { job: self.name().clone(), source })?.holder
+                }
+            };
+            let status = Some(JobStatus::new(entry, holder));
+            // The lock is as of later than the row: the run may have ended in between.
+            let abandoned = matches!(status, Some(JobStatus { state: JobState::Abandoned, .. }));
+            if !abandoned || status == seen {
+                return Ok(status);
+            }
+            seen = status;
+        }
+    }
+
+    fn ledger(&self) -> Ledger<'_> {
+        Ledger { job: self.name(), key: self.key.as_deref() }
+    }
+
+    /// What was read, or that there is no ledger.
+    fn entries(&self, read: Result<Vec<Entry>, Failed>) -> Result<Vec<Entry>, JobError> {
+        read.map_err(|failed| match failed.is_no_table() {
+            true => JobError::NoLedger { job: self.name().clone(), source: failed.error },
+            false => self.unusable(failed),
+        })
+    }
+
+    fn unusable(&self, failed: Failed) -> JobError {
+        JobError::Ledger { job: self.name().clone(), source: failed.error }
+    }
+}
+
+/// While the lock is ours, a run that has not ended never will.
+fn past(entry: &Entry) -> Past {
+    let end = match (entry.ended, &entry.error) {
+        (None, _) => End::Abandoned,
+        (Some(_), None) => End::Succeeded,
+        (Some(_), Some(_)) => End::Failed,
+    };
+    Past { started: entry.started.0, counts_from: entry.counts_from.0, end }
+}
+
+/// The error's text. In the alternate form, `anyhow` and its like tell the causes, too.
+///
+/// An error that can't tell its text has failed all the same.
+fn text(error: &impl Display) -> String {
+    let mut text = String::new();
+    match catch_unwind(AssertUnwindSafe(|| write!(text, "{error:#}"))) {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => text.push_str(" (its text could not be formatted)"),
+        Err(panic) => text.push_str(&format!(" (its text {})", text_of_panic(&*panic))),
+    }
+    text
+}
+
+pub(crate) fn text_of_panic(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref().map(String::as_str));
+    format!("panicked: {}", text.unwrap_or("with a value that is no text"))
+}
