@@ -24,6 +24,8 @@
 
 mod armed;
 mod ext;
+#[cfg(feature = "fence")]
+pub mod fence;
 mod guard;
 mod keep_alive;
 mod lock;
@@ -31,6 +33,8 @@ mod owned_connection;
 pub mod pool;
 mod section;
 mod transaction;
+#[cfg(any(feature = "fence", feature = "job", feature = "operator"))]
+mod unfinished;
 mod work;
 
 pub use self::{

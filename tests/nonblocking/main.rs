@@ -1,9 +1,12 @@
 //! Sections on the connections of `diesel-async`, on a real server: `TEST_SERVER=mariadb` (the default) or `TEST_SERVER=mysql`.
 
 mod dropped;
+#[cfg(feature = "fence")]
+mod fence;
 mod guards;
 mod pool;
 mod mobc;
 mod sections;
 mod storm;
+mod stage;
 mod world;
