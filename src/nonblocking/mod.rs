@@ -29,6 +29,8 @@ pub mod fence;
 mod guard;
 mod keep_alive;
 mod lock;
+#[cfg(feature = "operator")]
+pub mod operator;
 mod owned_connection;
 pub mod pool;
 mod section;

@@ -1,7 +1,7 @@
 //! Fencing tokens on async connections.
 
-use diesel::connection::SimpleConnection;
-use diesel_async::{AsyncConnection, AsyncMysqlConnection};
+use diesel::{connection::SimpleConnection, sql_query};
+use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl};
 use diesel_named_lock::{
     NamedLockError,
     nonblocking::{
@@ -124,7 +124,8 @@ async fn dropped_at_any_await_no_token_is_given_out_twice() {
     assert!(dropped >= 3, "a token takes three statements at least, and was dropped {dropped} times");
 }
 
-#[tokio::test]
+// Else, at the end, the dropped connections are not closed before `DROP DATABASE` waits for their transactions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_whose_token_or_check_is_dropped_is_marked_broken() {
     let (database, name) = (database_with_fences(), fresh("marked"));
     let mut conns = [connect_to(&database.tcp_url()).await, connect_to(&database.tcp_url()).await];
@@ -152,4 +153,26 @@ async fn on_a_connection_that_is_out_of_step_there_is_no_token() {
     let lost = section.await;
     assert!(matches!(lost, Err(FenceError::Lock(NamedLockError::Lost { .. }))), "{lost:?}");
     assert_free_soon(&name);
+}
+
+/// The check is prepared, so that its next answer, on a connection that is out of step, can be that to the dropped query.
+// Else, at the end, the dropped connections are not closed before `DROP DATABASE` waits for their transactions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_is_not_answered_by_an_earlier_question() {
+    let (database, name) = (database_with_fences(), fresh("earlier"));
+    let mut conn = connect_to(&database.tcp_url()).await;
+    let (old, new) = (token(&mut conn, &name).await.unwrap(), token(&mut conn, &name).await.unwrap());
+    for polls in 1.. {
+        let mut conn = connect_to(&database.tcp_url()).await;
+        begin(&mut conn).await.unwrap();
+        fence::check(&mut conn, &*name, new).await.unwrap();
+        let query = sql_query(format!("SELECT CAST({old} AS UNSIGNED) AS token"));
+        let was_dropped = polled(polls, query.execute(&mut conn)).await.is_none();
+        let checked = fence::check(&mut conn, &*name, old).await;
+        if !was_dropped {
+            assert!(matches!(checked, Err(FenceError::Stale { .. })), "{checked:?}");
+            break;
+        }
+        assert!(matches!(checked, Err(FenceError::Database(_))), "{checked:?}");
+    }
 }

@@ -4,6 +4,8 @@ mod dropped;
 #[cfg(feature = "fence")]
 mod fence;
 mod guards;
+#[cfg(feature = "operator")]
+mod operator;
 mod pool;
 mod mobc;
 mod sections;
