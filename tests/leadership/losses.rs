@@ -1,6 +1,9 @@
 //! How a leader learns that it leads no more.
 
-use std::{thread, time::Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use diesel_named_lock::NamedLockError;
 use log::Level;
@@ -10,6 +13,7 @@ use testkit::{logged::logged, proxy::Proxy, world::*};
 use crate::stage::*;
 
 testkit::trials![
+    a_leader_that_waits_is_woken_by_the_ping_that_fails,
     a_leader_whose_session_is_killed_steps_down_and_another_leads,
     a_leader_that_goes_on_after_a_loss_is_logged_with_for_how_long,
     a_leader_on_a_network_that_goes_silent_steps_down_before_another_leads,
@@ -28,6 +32,16 @@ fn a_leader_whose_session_is_killed_steps_down_and_another_leads() {
     assert!(next.is_leader(), "the lock of the next one was not touched");
     next.resign().unwrap();
     assert_free(&name);
+}
+
+/// Long before it would have been silent for too long.
+fn a_leader_that_waits_is_woken_by_the_ping_that_fails() {
+    let (name, limit) = (fresh("woken"), Duration::from_secs(24));
+    let leader = candidate(&name).idle_limit(limit).campaign(SOON).unwrap();
+    kill(leader.connection_id().get());
+    let start = Instant::now();
+    assert!(leader.stepped_down(limit));
+    assert!(start.elapsed() < limit * 3 / 4, "{:?}", start.elapsed());
 }
 
 fn a_leader_that_goes_on_after_a_loss_is_logged_with_for_how_long() {

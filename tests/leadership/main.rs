@@ -12,6 +12,6 @@ fn main() {
     if let Some(arguments) = testkit::child::arguments() {
         return processes::main(&arguments);
     }
-    let trials = [processes::trials(), losses::trials(), campaigns::trials(), terms::trials()];
+    let trials = [losses::trials(), processes::trials(), campaigns::trials(), terms::trials()];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }
