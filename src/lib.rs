@@ -69,6 +69,8 @@ mod holder;
 mod idle_limit;
 #[cfg(all(feature = "job", any(feature = "async", feature = "blocking")))]
 pub mod job;
+#[cfg(any(feature = "async", feature = "blocking"))]
+mod keep_alive_error;
 #[cfg(feature = "blocking")]
 pub mod leadership;
 #[cfg(any(feature = "async", feature = "blocking"))]
@@ -98,12 +100,7 @@ mod statement;
 mod watch;
 
 #[cfg(feature = "blocking")]
-pub use blocking::{
-    ext::NamedLockExt,
-    guard::NamedLockGuard,
-    pool,
-    watched::{KeepAliveError, WatchedGuard},
-};
+pub use blocking::{ext::NamedLockExt, guard::NamedLockGuard, pool, watched::WatchedGuard};
 pub use connection_id::ConnectionId;
 #[cfg(feature = "blocking")]
 pub use driver::status::NamedLockConnection;
@@ -112,6 +109,8 @@ pub use error::NamedLockError;
 pub use guard_error::GuardError;
 pub use holder::SessionInfo;
 pub use idle_limit::{IdleLimit, InvalidIdleLimit};
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub use keep_alive_error::KeepAliveError;
 #[cfg(any(feature = "async", feature = "blocking"))]
 pub use lock::NamedLock;
 pub use name::{InvalidName, LockName};

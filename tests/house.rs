@@ -16,6 +16,7 @@ const FLOORS: [&[&str]; 8] = [
         "guard_error",
         "holder",
         "idle_limit",
+        "keep_alive_error",
         "log_target",
         "name",
         "names",

@@ -14,13 +14,14 @@ use super::{CampaignError, Leadership};
 #[cfg(feature = "fence")]
 use crate::fence::{self, FenceError, FencingToken};
 use crate::{
-    blocking::{guard::NamedLockGuard, watched::KeepAliveError},
+    blocking::guard::NamedLockGuard,
     driver::{
         blocking::{Blocking, ready},
         status::NamedLockConnection,
     },
     error::NamedLockError,
     holder::SessionInfo,
+    keep_alive_error::KeepAliveError,
     lock::NamedLock,
     log_target::TARGET,
     name::LockName,

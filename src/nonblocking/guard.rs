@@ -3,16 +3,21 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
+    time::Duration,
 };
+
+use diesel::result::QueryResult;
 
 use super::{
     NamedLock, OwnedConnection,
     section::{self, Begun},
     transaction::transaction,
+    watched::{self, Watchable, WatchedGuard},
     work::AsyncWork,
 };
 use crate::{
-    connection_id::ConnectionId, error::NamedLockError, guard_error::GuardError, name::LockName, owned::Owned,
+    connection_id::ConnectionId, error::NamedLockError, guard_error::GuardError, keep_alive_error::KeepAliveError,
+    name::LockName, names::Names, owned::Owned,
 };
 
 /// A named lock that is held, and the connection that it is held on.
@@ -29,7 +34,8 @@ use crate::{
 ///
 /// [What holds for every section](crate::NamedLock::run), and:
 ///
-/// * A guard does not notice by itself that its lock was lost: ask [`still_holds`](Self::still_holds). It says so when it is released.
+/// * A guard does not notice by itself that its lock was lost: ask [`still_holds`](Self::still_holds), or
+///   [`keep_alive`](Self::keep_alive). It says so when it is released.
 /// * A guard that is never dropped never releases: in `mem::forget`, in a `static`, at `process::exit`. Its connection goes
 ///   nowhere either, so no pool gets a connection with the lock. The lock is free when the process has ended.
 #[must_use = "the lock is released when the guard is dropped, and the connection is closed"]
@@ -130,6 +136,24 @@ impl<C: OwnedConnection> NamedLockGuard<C> {
         self.0.still_holds()
     }
 
+    /// Moves the connection into a task of its own, which pings it at once and then every `interval`: keeps the session from being
+    /// idle for too long, and notices when the lock is lost.
+    ///
+    /// A third of the time that the session may be idle leaves room for a ping that is late. A part of a millisecond counts as a
+    /// whole one. One round trip, to ask for the session's `wait_timeout`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the guard with the reason if `interval` is zero, or is not less than the session's `wait_timeout`; also if the server
+    /// does not tell that one.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime of tokio.
+    pub async fn keep_alive(self, interval: Duration) -> Result<WatchedGuard<Self>, KeepAliveError<Self>> {
+        watched::keep_alive(self, interval).await
+    }
+
     /// Returns the names, each once, in the order in which they were acquired.
     #[must_use]
     pub fn names(&self) -> &[LockName] {
@@ -140,6 +164,24 @@ impl<C: OwnedConnection> NamedLockGuard<C> {
     #[must_use]
     pub fn connection_id(&self) -> ConnectionId {
         self.0.session()
+    }
+}
+
+impl<C: OwnedConnection> Watchable for NamedLockGuard<C> {
+    fn watched_locks(&self) -> (Names, ConnectionId) {
+        (self.0.locks().clone(), self.0.session())
+    }
+
+    async fn longest_idle_time(&mut self) -> QueryResult<Duration> {
+        self.0.longest_idle_time().await
+    }
+
+    async fn still_holds(&mut self) -> Result<bool, NamedLockError> {
+        self.0.still_holds().await
+    }
+
+    async fn kill(&mut self) {
+        self.0.kill().await;
     }
 }
 

@@ -37,9 +37,11 @@ mod section;
 mod transaction;
 #[cfg(any(feature = "fence", feature = "job", feature = "operator"))]
 mod unfinished;
+mod watched;
 mod work;
 
 pub use self::{
-    ext::NamedLockExt, guard::NamedLockGuard, lock::NamedLock, owned_connection::OwnedConnection, work::AsyncWork,
+    ext::NamedLockExt, guard::NamedLockGuard, lock::NamedLock, owned_connection::OwnedConnection,
+    watched::WatchedGuard, work::AsyncWork,
 };
 pub use crate::driver::status::nonblocking::NamedLockConnection;

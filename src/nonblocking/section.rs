@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use diesel::result::QueryResult;
 use log::{debug, warn};
 
 use super::{
@@ -19,7 +20,8 @@ use crate::{
     names::Names,
     section::{
         Hold, Request,
-        ask::{describe_holder, holds_lock},
+        ask::{describe_holder, holds_lock, longest_idle_time},
+        kill::kill_own,
         outcome::Section,
     },
 };
@@ -109,6 +111,17 @@ impl<P: Connection> Begun<P> {
             }
         }
         Ok(true)
+    }
+
+    /// For how long the server lets this session be idle.
+    pub(super) async fn longest_idle_time(&mut self) -> QueryResult<Duration> {
+        longest_idle_time::<Nonblocking, _>(self.conn()).await
+    }
+
+    /// Kills the session, so that its release says `Lost`.
+    pub(super) async fn kill(&mut self) {
+        status::mark_broken(self.conn());
+        kill_own::<Nonblocking, _>(self.conn()).await;
     }
 
     pub(super) fn waited(&self) -> Duration {

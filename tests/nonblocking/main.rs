@@ -4,11 +4,12 @@ mod dropped;
 #[cfg(feature = "fence")]
 mod fence;
 mod guards;
+mod mobc;
 #[cfg(feature = "operator")]
 mod operator;
 mod pool;
-mod mobc;
 mod sections;
-mod storm;
 mod stage;
+mod storm;
+mod watched;
 mod world;

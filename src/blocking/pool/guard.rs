@@ -13,11 +13,12 @@ use super::{NamedLockPool, hand_off::Entered, section::PooledSection};
 use crate::{
     blocking::{
         transaction::transaction,
-        watched::{self, KeepAliveError, WatchedGuard},
+        watched::{self, WatchedGuard},
     },
     connection_id::ConnectionId,
     driver::status::NamedLockConnection,
     error::NamedLockError,
+    keep_alive_error::KeepAliveError,
     lock::NamedLock,
     name::LockName,
 };

@@ -3,14 +3,23 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
+    time::Duration,
 };
+
+use diesel::result::QueryResult;
 
 use super::{ConnectionPool, NamedLockPool, hand_off::Entered, section::PooledSection};
 use crate::{
     connection_id::ConnectionId,
     error::NamedLockError,
+    keep_alive_error::KeepAliveError,
     name::LockName,
-    nonblocking::{AsyncWork, NamedLock, transaction::transaction},
+    names::Names,
+    nonblocking::{
+        AsyncWork, NamedLock,
+        transaction::transaction,
+        watched::{self, Watchable, WatchedGuard},
+    },
 };
 
 /// A named lock that is held, with the connection of the pool that it is held on.
@@ -77,6 +86,21 @@ impl<P: ConnectionPool> PooledGuard<P> {
         self.entered.begun.still_holds().await
     }
 
+    /// Moves the connection into a task of its own, which pings it: see
+    /// [`NamedLockGuard::keep_alive`](crate::nonblocking::NamedLockGuard::keep_alive).
+    ///
+    /// # Errors
+    ///
+    /// Returns the guard with the reason if `interval` is zero, or is not less than the session's `wait_timeout`; also if the server
+    /// does not tell that one.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime of tokio.
+    pub async fn keep_alive(self, interval: Duration) -> Result<WatchedGuard<Self>, KeepAliveError<Self>> {
+        watched::keep_alive(self, interval).await
+    }
+
     /// Returns the names, each once, in the order in which they were acquired.
     #[must_use]
     pub fn names(&self) -> &[LockName] {
@@ -87,6 +111,24 @@ impl<P: ConnectionPool> PooledGuard<P> {
     #[must_use]
     pub fn connection_id(&self) -> ConnectionId {
         self.entered.begun.session()
+    }
+}
+
+impl<P: ConnectionPool> Watchable for PooledGuard<P> {
+    fn watched_locks(&self) -> (Names, ConnectionId) {
+        (self.entered.begun.locks().clone(), self.entered.begun.session())
+    }
+
+    async fn longest_idle_time(&mut self) -> QueryResult<Duration> {
+        self.entered.begun.longest_idle_time().await
+    }
+
+    async fn still_holds(&mut self) -> Result<bool, NamedLockError> {
+        self.entered.begun.still_holds().await
+    }
+
+    async fn kill(&mut self) {
+        self.entered.begun.kill().await;
     }
 }
 

@@ -1,0 +1,41 @@
+//! Why a guard is not kept alive.
+
+use std::time::Duration;
+
+/// Why a guard is not kept alive, with the guard.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepAliveError<G> {
+    /// The interval is zero, or so long that the server would kill the session for being idle.
+    #[error("invalid interval {interval:?}: must be greater than zero{}", below(*.longest))]
+    #[non_exhaustive]
+    InvalidInterval {
+        /// The guard, as it was.
+        guard: Box<G>,
+        /// The interval that was refused.
+        interval: Duration,
+        /// The session's `wait_timeout`, below which it must be. `None` if the server was not asked.
+        longest: Option<Duration>,
+    },
+    /// The server did not tell the session's `wait_timeout`. The lock is probably lost.
+    #[error("the session's `wait_timeout` is not known: {source}")]
+    #[non_exhaustive]
+    Database {
+        /// The guard.
+        guard: Box<G>,
+        /// Why not.
+        source: diesel::result::Error,
+    },
+}
+
+fn below(longest: Option<Duration>) -> String {
+    longest.map_or_else(String::new, |longest| format!(" and less than {longest:?}, the session's `wait_timeout`"))
+}
+
+impl<G> KeepAliveError<G> {
+    /// The guard. Its lock is still held, unless the session is gone.
+    #[must_use]
+    pub fn into_guard(self) -> G {
+        let (Self::InvalidInterval { guard, .. } | Self::Database { guard, .. }) = self;
+        *guard
+    }
+}

@@ -1,0 +1,210 @@
+//! A guard whose session is kept alive by a task, and which learns by itself that its lock was lost.
+
+use std::{
+    fmt,
+    future::Future,
+    panic::resume_unwind,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use diesel::result::QueryResult;
+use log::warn;
+use tokio::{
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{
+    connection_id::ConnectionId,
+    error::NamedLockError,
+    keep_alive_error::KeepAliveError,
+    log_target::TARGET,
+    name::LockName,
+    names::Names,
+    watch::{SHORTEST_INTERVAL, Watch},
+};
+
+/// A guard whose connection is pinged by a task of its own, so that the lock is kept and its loss is noticed.
+///
+/// Returned by [`NamedLockGuard::keep_alive`](super::NamedLockGuard::keep_alive). Nobody can use the connection until
+/// [`into_guard`](Self::into_guard) gives the guard back.
+///
+/// A ping asks whether the session holds the lock: one round trip for each name. If `KILL QUERY` strikes it, it is sent again.
+///
+/// # When the lock is lost
+///
+/// [`is_lost`](Self::is_lost) is `true` from then on, and the guard is released as [`Lost`](NamedLockError::Lost), even if the
+/// session turns out to live. It is noticed
+///
+/// * within one interval, if the session was killed, the server has ended, or the connection was closed;
+/// * on a network that goes silent, 10 seconds after a ping, or after the session's `wait_timeout` if that is earlier: from then on,
+///   the server may have given the lock to another session. [`NamedLock::idle_limit`](super::NamedLock::idle_limit) shortens it for the
+///   time of the guard.
+///
+/// # When it is dropped
+///
+/// The pings are stopped, and the guard is dropped by their task after the one that is under way: its connection is closed. Await
+/// [`into_guard`](Self::into_guard) and a release instead.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct WatchedGuard<G> {
+    watch: Arc<Watch>,
+    loss: Arc<Notify>,
+    names: Names,
+    connection_id: ConnectionId,
+    /// Dropped to stop the pings.
+    stops: oneshot::Sender<()>,
+    task: JoinHandle<G>,
+}
+
+/// What a guard needs to be watched.
+pub(super) trait Watchable: Send + Sized + 'static {
+    fn watched_locks(&self) -> (Names, ConnectionId);
+
+    fn longest_idle_time(&mut self) -> impl Future<Output = QueryResult<Duration>> + Send;
+
+    fn still_holds(&mut self) -> impl Future<Output = Result<bool, NamedLockError>> + Send;
+
+    /// Makes sure that the release says `Lost`, although the session may live.
+    fn kill(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Moves the guard into a task that pings it.
+pub(super) async fn keep_alive<G: Watchable>(
+    mut guard: G,
+    interval: Duration,
+) -> Result<WatchedGuard<G>, KeepAliveError<G>> {
+    if interval.is_zero() {
+        return Err(KeepAliveError::InvalidInterval { guard: guard.into(), interval, longest: None });
+    }
+    let start = Instant::now();
+    let longest = match guard.longest_idle_time().await {
+        Ok(longest) if interval < longest => longest,
+        Ok(longest) => {
+            let (guard, longest) = (guard.into(), Some(longest));
+            return Err(KeepAliveError::InvalidInterval { guard, interval, longest });
+        }
+        Err(source) => return Err(KeepAliveError::Database { guard: guard.into(), source }),
+    };
+    let (names, connection_id) = guard.watched_locks();
+    let (watch, loss) = (Arc::new(Watch::new(start, longest)), Arc::new(Notify::new()));
+    let notified = loss.clone();
+    watch.on_loss(Box::new(move || notified.notify_waiters()));
+    let (stops, stopped) = oneshot::channel();
+    let task = tokio::spawn(ping_until_stopped(guard, watch.clone(), interval.max(SHORTEST_INTERVAL), stopped));
+    Ok(WatchedGuard { watch, loss, names, connection_id, stops, task })
+}
+
+async fn ping_until_stopped<G: Watchable>(
+    mut guard: G,
+    watch: Arc<Watch>,
+    interval: Duration,
+    mut stopped: oneshot::Receiver<()>,
+) -> G {
+    // If a ping panics, too: nobody pings any more.
+    let lost = scopeguard::guard(watch.clone(), |watch| watch.lose());
+    while is_heard(&mut guard, &watch).await {
+        if timeout(interval, &mut stopped).await.is_ok() {
+            if !watch.is_lost() {
+                scopeguard::ScopeGuard::into_inner(lost);
+                return guard;
+            }
+            break;
+        }
+    }
+    drop(lost);
+    // Later, a `KILL` is less likely to fail.
+    if !stopped.is_terminated() {
+        let _ = stopped.await;
+    }
+    guard.kill().await;
+    guard
+}
+
+async fn is_heard<G: Watchable>(guard: &mut G, watch: &Watch) -> bool {
+    let sent = watch.elapsed();
+    match guard.still_holds().await {
+        Ok(true) if !watch.is_lost() => {
+            watch.heard(sent);
+            return true;
+        }
+        Ok(true) => warn!(target: TARGET, "a ping was answered too late, the lock is taken for lost"),
+        Ok(false) => warn!(target: TARGET, "a ping found that the lock is not held any more"),
+        Err(error) => warn!(target: TARGET, "a ping failed, the lock is taken for lost: {error}"),
+    }
+    false
+}
+
+impl<G> WatchedGuard<G> {
+    /// Returns whether the lock is lost: a ping has failed, or none was answered for as long as the session's `wait_timeout`. From
+    /// then on `true`.
+    ///
+    /// Answered from memory, so `false` may be one interval old.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.watch.is_lost()
+    }
+
+    /// Waits until the lock is lost. May be dropped and awaited again.
+    pub async fn lost(&self) {
+        loop {
+            let mut loss = pin!(self.loss.notified());
+            loss.as_mut().enable();
+            if self.is_lost() {
+                return;
+            }
+            let _ = timeout(self.watch.until_too_silent(), loss).await;
+        }
+    }
+
+    /// Returns how long ago the last ping that was answered was sent.
+    #[must_use]
+    pub fn silent_for(&self) -> Duration {
+        self.watch.silent_for()
+    }
+
+    /// Returns for how long the lock has been known to be lost; `None` if it is not.
+    #[must_use]
+    pub fn lost_for(&self) -> Option<Duration> {
+        self.watch.lost_for()
+    }
+
+    /// Returns the names of the locks.
+    #[must_use]
+    pub fn names(&self) -> &[LockName] {
+        self.names.as_slice()
+    }
+
+    /// Returns the session that has acquired the lock.
+    #[must_use]
+    pub fn connection_id(&self) -> ConnectionId {
+        self.connection_id
+    }
+
+    /// Stops the pings and returns the guard, also if its lock is lost. It says so when it is released.
+    ///
+    /// Awaits the answer of a ping that is under way, for at most 10 seconds.
+    ///
+    /// # Panics
+    ///
+    /// Panics as a hook of the application (Diesel's `Instrumentation`) did in a ping. The guard was dropped then.
+    pub async fn into_guard(self) -> G {
+        drop(self.stops);
+        match self.task.await {
+            Ok(guard) => guard,
+            Err(failed) => resume_unwind(failed.into_panic()),
+        }
+    }
+}
+
+impl<G> fmt::Debug for WatchedGuard<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchedGuard")
+            .field("names", &self.names())
+            .field("connection_id", &self.connection_id)
+            .field("watch", &self.watch)
+            .finish_non_exhaustive()
+    }
+}
