@@ -10,6 +10,8 @@ mod operator;
 mod pool;
 mod sections;
 mod stage;
+mod statements;
 mod storm;
 mod watched;
 mod world;
+mod wrapper;

@@ -21,12 +21,13 @@ pub enum Cut {
 }
 
 impl Cut {
-    pub fn random() -> Self {
+    /// For a future that is polled about so many times.
+    pub fn random(polls: u32) -> Self {
         match fastrand::u8(..8) {
             0 | 1 => Self::Never,
-            2 | 3 => Self::After(Duration::from_micros(fastrand::u64(..6_000))),
-            4 | 5 => Self::Polls(fastrand::u32(1..30)),
-            _ => Self::Unread(fastrand::u32(1..30)),
+            2 | 3 => Self::After(Duration::from_micros(fastrand::u64(..200 * u64::from(polls)))),
+            4 | 5 => Self::Polls(fastrand::u32(1..polls)),
+            _ => Self::Unread(fastrand::u32(1..polls)),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Sections that are dropped at random moments, and at each of their awaits in order.
 
-mod cut;
+pub mod cut;
 mod lock;
 mod section;
-mod source;
+pub mod source;
 mod witness;
-mod work;
+pub mod work;
 
 use std::{
     array, env, slice,
@@ -74,7 +74,7 @@ impl<S: Source> Storm<S> {
                 let lock = self.shared.get(fastrand::usize(..4)).unwrap_or(&own);
                 let works = [self.works[fastrand::usize(..self.works.len())]];
                 let section = Section { lock, timeout: random_timeout(), works: &works, is_owned: self.is_owned };
-                match section.run(conn, Cut::random()).await {
+                match section.run(conn, Cut::random(30)).await {
                     Ended::ByItself(back, outcome) => {
                         assert_unharmed(&outcome);
                         conn = back;

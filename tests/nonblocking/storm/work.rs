@@ -15,7 +15,7 @@ use super::lock::Lock;
 use crate::world::{Number, number};
 
 /// 200 kB.
-const ROWS: &str =
+pub const ROWS: &str =
     "WITH RECURSIVE counted (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM counted WHERE number < 200)
      SELECT number, REPEAT('x', 1000) AS pad FROM counted";
 
