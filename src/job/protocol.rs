@@ -19,7 +19,7 @@ use crate::{
     driver::Driver,
     error::NamedLockError,
     log_target::TARGET,
-    section::{Section, ask::who_holds},
+    section::ask::who_holds,
     statement::{ask_again::Failed, ledger::Entry},
 };
 
@@ -111,19 +111,16 @@ impl SingletonJob {
         }
     }
 
-    /// What the caller learns, once the lock is released.
-    pub(crate) fn outcome<T, E: From<JobError>>(
+    /// What the caller learns, once the lock is released, or was found to be lost.
+    pub(crate) fn released<T, E: From<JobError>>(
         &self,
-        section: Result<Section<Result<JobOutcome<T>, E>>, NamedLockError>,
+        ran: Result<JobOutcome<T>, E>,
+        lost: Option<NamedLockError>,
     ) -> Result<JobOutcome<T>, E> {
-        match section {
-            Ok(Section { value: Ok(_), error: Some(error), .. }) if !self.has_ledger() => {
-                Err(JobError::from(error).into())
-            }
+        match (ran, lost) {
             // With a ledger, the lock was still held when the work had ended; what came later can't matter to it.
-            Ok(section) => section.value,
-            Err(NamedLockError::Timeout { holder, .. }) => Ok(JobOutcome::Busy(holder.map(|holder| *holder))),
-            Err(error) => Err(JobError::from(error).into()),
+            (Ok(_), Some(error)) if !self.has_ledger() => Err(JobError::from(error).into()),
+            (ran, _) => ran,
         }
     }
 
@@ -166,6 +163,14 @@ impl SingletonJob {
 
     fn unusable(&self, failed: Failed) -> JobError {
         JobError::Ledger { job: self.name().clone(), source: failed.error }
+    }
+}
+
+/// What the caller learns if the lock is not acquired.
+pub(crate) fn not_run<T>(error: NamedLockError) -> Result<JobOutcome<T>, JobError> {
+    match error {
+        NamedLockError::Timeout { holder, .. } => Ok(JobOutcome::Busy(holder.map(|holder| *holder))),
+        error => Err(error.into()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{JobError, due::Policy};
 #[cfg(feature = "blocking")]
-use super::{JobOutcome, JobStatus};
+use super::{JobOutcome, JobStatus, protocol::not_run};
 #[cfg(feature = "blocking")]
 use crate::driver::{
     blocking::{Blocking, ready},
@@ -235,10 +235,14 @@ impl SingletonJob {
         F: FnOnce(&mut C) -> Result<T, E>,
     {
         self.check()?;
-        self.outcome(self.lock.section(conn, |conn| match self.has_ledger() {
+        let section = self.lock.section(conn, |conn| match self.has_ledger() {
             true => self.run_if_due(conn, work),
             false => work(conn).map(JobOutcome::Ran),
-        }))
+        });
+        match section {
+            Ok(section) => self.released(section.value, section.error),
+            Err(error) => Ok(not_run(error)?),
+        }
     }
 
     /// What the ledger says of the job's last run: for this key where the job has [one](Self::once_for), otherwise for any.

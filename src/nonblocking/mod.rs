@@ -27,6 +27,8 @@ mod ext;
 #[cfg(feature = "fence")]
 pub mod fence;
 mod guard;
+#[cfg(feature = "job")]
+pub mod job;
 mod keep_alive;
 mod lock;
 #[cfg(feature = "operator")]

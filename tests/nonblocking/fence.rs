@@ -16,7 +16,7 @@ use testkit::{
 };
 
 use crate::{
-    stage::{connect_to, polled},
+    stage::{connect_slowly_to, connect_to, is_marked, polled},
     world::{begin, number},
 };
 
@@ -96,12 +96,12 @@ async fn a_token_is_given_out_however_often_a_statement_is_struck() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_at_any_await_no_token_is_given_out_twice() {
     let (database, name) = (database_with_fences(), fresh("dropped"));
     let (mut last, mut dropped) = (FencingToken::from(0), 0);
     for polls in 1.. {
-        let mut conn = connect_to(&database.tcp_url()).await;
+        let mut conn = connect_slowly_to(&database.tcp_url()).await;
         let section = conn.with_named_lock(&*name, SOON, async |conn| {
             Ok::<_, FenceError>(polled(polls, fence::next_token(conn, &*name)).await)
         });
@@ -128,11 +128,12 @@ async fn dropped_at_any_await_no_token_is_given_out_twice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_whose_token_or_check_is_dropped_is_marked_broken() {
     let (database, name) = (database_with_fences(), fresh("marked"));
-    let mut conns = [connect_to(&database.tcp_url()).await, connect_to(&database.tcp_url()).await];
+    let mut conns = [connect_slowly_to(&database.tcp_url()).await, connect_slowly_to(&database.tcp_url()).await];
     assert!(polled(1, fence::next_token(&mut conns[0], &*name)).await.is_none());
     begin(&mut conns[1]).await.unwrap();
     assert!(polled(1, fence::check(&mut conns[1], &*name, 1.into())).await.is_none());
     for conn in &mut conns {
+        assert!(is_marked(conn));
         let refused = token(conn, &name).await;
         assert!(matches!(refused, Err(FenceError::Lock(NamedLockError::Broken { .. }))), "{refused:?}");
     }
@@ -142,7 +143,7 @@ async fn a_connection_whose_token_or_check_is_dropped_is_marked_broken() {
 #[tokio::test]
 async fn on_a_connection_that_is_out_of_step_there_is_no_token() {
     let (database, name) = (database_with_fences(), fresh("out_of_step"));
-    let mut conn = connect_to(&database.tcp_url()).await;
+    let mut conn = connect_slowly_to(&database.tcp_url()).await;
     token(&mut conn, &name).await.unwrap();
     let section = conn.with_named_lock(&*name, SOON, async |conn| {
         assert_eq!(polled(1, number(conn, "SELECT 7 AS number")).await, None);
@@ -160,10 +161,10 @@ async fn on_a_connection_that_is_out_of_step_there_is_no_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_is_not_answered_by_an_earlier_question() {
     let (database, name) = (database_with_fences(), fresh("earlier"));
-    let mut conn = connect_to(&database.tcp_url()).await;
+    let mut conn = connect_slowly_to(&database.tcp_url()).await;
     let (old, new) = (token(&mut conn, &name).await.unwrap(), token(&mut conn, &name).await.unwrap());
     for polls in 1.. {
-        let mut conn = connect_to(&database.tcp_url()).await;
+        let mut conn = connect_slowly_to(&database.tcp_url()).await;
         begin(&mut conn).await.unwrap();
         fence::check(&mut conn, &*name, new).await.unwrap();
         let query = sql_query(format!("SELECT CAST({old} AS UNSIGNED) AS token"));

@@ -5,6 +5,8 @@ mod dropped;
 mod fence;
 mod guards;
 mod mobc;
+#[cfg(feature = "job")]
+mod job;
 #[cfg(feature = "operator")]
 mod operator;
 mod pool;

@@ -17,7 +17,7 @@ use testkit::{
 };
 
 use crate::{
-    stage::{connect_to, polled},
+    stage::{connect_slowly_to, connect_to, is_marked, polled},
     world::{bb8_of, connect, id, number},
 };
 
@@ -134,17 +134,17 @@ async fn a_question_that_is_struck_is_asked_again() {
 async fn dropped_at_any_await_a_list_leaves_a_connection_that_is_refused() {
     let (name, mut dropped) = (lock_name("dropped"), 0);
     for polls in 1.. {
-        let mut conn = operator().await;
+        drop(operator().await);
+        let mut conn = connect_slowly_to(server().tcp_url()).await;
         let seen = polled(polls, named_locks(&mut conn)).await;
+        assert_eq!(is_marked(&mut conn), seen.is_none());
         let section = conn.with_named_lock(&name, SOON, async |_| Ok::<_, NamedLockError>(())).await;
-        match seen {
-            Some(seen) => {
-                seen.unwrap();
-                section.unwrap();
-                break;
-            }
-            None => assert!(matches!(section, Err(NamedLockError::Broken { .. })), "{section:?}"),
+        if let Some(seen) = seen {
+            seen.unwrap();
+            section.unwrap();
+            break;
         }
+        assert!(matches!(section, Err(NamedLockError::Broken { .. })), "{section:?}");
         dropped += 1;
     }
     assert!(dropped >= 3, "a list takes three statements at least, and was dropped {dropped} times");
@@ -153,7 +153,7 @@ async fn dropped_at_any_await_a_list_leaves_a_connection_that_is_refused() {
 /// The application drops a query of its own: no list is made of the answer to that one.
 #[tokio::test]
 async fn on_a_connection_that_is_out_of_step_nothing_is_listed() {
-    let (name, mut conn) = (lock_name("out_of_step"), operator().await);
+    let (name, mut conn) = (lock_name("out_of_step"), connect_slowly_to(server().tcp_url()).await);
     assert_eq!(polled(1, number(&mut conn, "SELECT 7 AS number")).await, None);
     let (free, listed) = (is_free(&mut conn, &name).await, named_locks(&mut conn).await);
     assert!(free.is_err() && listed.is_err(), "{free:?}, {listed:?}");
