@@ -1,15 +1,17 @@
 //! Sections on the connections of `diesel-async`, on a real server: `TEST_SERVER=mariadb` (the default) or `TEST_SERVER=mysql`.
 
 mod dropped;
+mod every_await;
 #[cfg(feature = "fence")]
 mod fence;
 mod guards;
-mod mobc;
 #[cfg(feature = "job")]
 mod job;
+mod mobc;
 #[cfg(feature = "operator")]
 mod operator;
 mod pool;
+mod round_trips;
 mod sections;
 mod stage;
 mod statements;

@@ -19,7 +19,7 @@ use diesel_named_lock::{
 use testkit::world::{SOON, assert_free, assert_free_soon, fresh, hold_elsewhere, holder, is_in_state};
 use tokio::task::JoinSet;
 
-use crate::world::{LONG, bb8_of, deadpool_of, id, number, until};
+use crate::world::{LONG, id, number, on_either_pool, until};
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -41,23 +41,6 @@ fn watched<P: ConnectionPool>(pool: P) -> (NamedLockPool<P>, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let builder = NamedLockPool::builder(pool).max_hand_offs(1000).max_hand_off_time(LONG);
     (builder.event_handler(Box::new(seen.clone())).build(), seen)
-}
-
-/// The same cases on bb8 and on deadpool.
-macro_rules! on_either_pool {
-    ($($case:ident => $run:ident($size:expr);)*) => {$(
-        mod $case {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_bb8() {
-                super::$run(super::bb8_of($size).await).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn on_deadpool() {
-                super::$run(super::deadpool_of($size)).await;
-            }
-        }
-    )*};
 }
 
 on_either_pool! {

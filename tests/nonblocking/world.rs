@@ -73,3 +73,21 @@ pub async fn table<C: NamedLockConnection>(conn: &mut C) -> String {
 pub async fn until(what: &str, done: impl Fn() -> bool) {
     drop_once(std::future::pending::<()>(), what, done).await;
 }
+
+/// The same cases on bb8 and on deadpool.
+macro_rules! on_either_pool {
+    ($($case:ident => $run:ident($size:expr);)*) => {$(
+        mod $case {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_bb8() {
+                super::$run(crate::world::bb8_of($size).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_deadpool() {
+                super::$run(crate::world::deadpool_of($size)).await;
+            }
+        }
+    )*};
+}
+pub(crate) use on_either_pool;

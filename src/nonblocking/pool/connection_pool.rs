@@ -29,8 +29,11 @@ where
 {
     type Connection = bb8::PooledConnection<'static, M>;
 
+    /// In a task of its own, that ends also if the future is dropped: bb8 keeps a connection whose test was dropped, and whose next
+    /// answer is that to the test.
     async fn get(&self) -> Result<Self::Connection, Box<dyn Error + Send + Sync>> {
-        Ok(self.get_owned().await?)
+        let pool = self.clone();
+        Ok(tokio::spawn(async move { pool.get_owned().await }).await??)
     }
 
     fn size(&self) -> usize {
