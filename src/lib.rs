@@ -71,7 +71,7 @@ mod idle_limit;
 pub mod job;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod keep_alive_error;
-#[cfg(feature = "blocking")]
+#[cfg(any(feature = "async", feature = "blocking"))]
 pub mod leadership;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod lock;

@@ -2,15 +2,13 @@
 
 use std::{
     error::Error,
-    fmt,
-    hash::{BuildHasher, Hasher, RandomState},
-    thread,
+    fmt, thread,
     time::{Duration, Instant},
 };
 
 use log::{debug, warn};
 
-use super::{CampaignError, Leadership};
+use super::{CampaignError, Leadership, backoff::Backoff};
 #[cfg(feature = "fence")]
 use crate::fence::{self, FenceError, FencingToken};
 use crate::{
@@ -32,8 +30,6 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 #[cfg(feature = "fence")]
 type Elected<C> = (NamedLockGuard<C>, Option<FencingToken>);
-
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// A candidate for the leadership that goes with a named lock.
 ///
@@ -112,7 +108,7 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
     /// [`OpenTransaction`](NamedLockError::OpenTransaction).
     pub fn campaign(&self, timeout: Duration) -> Result<Leadership<C>, CampaignError> {
         let start = Instant::now();
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(self.longest_pause);
         loop {
             let left = timeout.saturating_sub(start.elapsed());
             let error = match self.attempt(left) {
@@ -124,8 +120,7 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
                 return Err(error);
             }
             warn!(target: TARGET, "the campaign for named lock `{}` goes on after an error: {error}", self.name());
-            thread::sleep(cut_at_random(pause).min(left));
-            pause = (2 * pause).min(self.longest_pause.max(FIRST_PAUSE));
+            thread::sleep(backoff.next().min(left));
         }
     }
 
@@ -226,12 +221,6 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
             Err(error) => Err(CampaignError::NoTerm(error)),
         }
     }
-}
-
-/// Between a half and all of it, so that not all candidates come at once when a server is back.
-fn cut_at_random(pause: Duration) -> Duration {
-    let random = RandomState::new().build_hasher().finish();
-    pause / 2 + (pause / 2).mul_f64(random as f64 / u64::MAX as f64)
 }
 
 impl<C> fmt::Debug for LeaderElection<C> {

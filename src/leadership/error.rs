@@ -26,7 +26,7 @@ pub enum CampaignError {
 
 impl CampaignError {
     /// Whether the same attempt may succeed later.
-    pub(super) fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         !matches!(self, Self::Lock(error) if !error.is_transient())
     }
 

@@ -2,12 +2,13 @@
 
 use std::{
     fmt,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
 use log::warn;
 
+use super::step_down::{Requests, StepDown};
 #[cfg(feature = "fence")]
 use crate::fence::FencingToken;
 use crate::{
@@ -34,32 +35,6 @@ pub struct Leadership<C: NamedLockConnection> {
     elected: Instant,
     #[cfg(feature = "fence")]
     term: Option<FencingToken>,
-}
-
-/// Asks a leader to step down, from anywhere in its process: from a signal handler's thread, say.
-///
-/// Returned by [`Leadership::step_down`]. A clone asks the same leader. Without effect once the leadership is over.
-#[derive(Debug, Clone)]
-pub struct StepDown(Arc<Requests>);
-
-#[derive(Debug, Default)]
-struct Requests {
-    requested: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Requests {
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.requested.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl StepDown {
-    /// [`Leadership::is_leader`] is `false` from now on. The lock is held until the leadership is resigned or dropped.
-    pub fn request(&self) {
-        *self.0.lock() = true;
-        self.0.changed.notify_all();
-    }
 }
 
 impl<C: NamedLockConnection> Leadership<C> {

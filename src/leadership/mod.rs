@@ -39,12 +39,14 @@
 //! * A machine that is suspended as a whole finds only by the first ping that it was away: on Linux, the clock that
 //!   [`Instant`](std::time::Instant) reads stands still meanwhile.
 
+pub(crate) mod backoff;
+#[cfg(feature = "blocking")]
 mod election;
 mod error;
+#[cfg(feature = "blocking")]
 mod leader;
+pub(crate) mod step_down;
 
-pub use self::{
-    election::LeaderElection,
-    error::CampaignError,
-    leader::{Leadership, StepDown},
-};
+#[cfg(feature = "blocking")]
+pub use self::{election::LeaderElection, leader::Leadership};
+pub use self::{error::CampaignError, step_down::StepDown};

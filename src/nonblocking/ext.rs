@@ -2,15 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use scopeguard::ScopeGuard;
-
-use super::{NamedLock, NamedLockConnection, keep_alive, section, work::AsyncWork};
+use super::{
+    NamedLock, NamedLockConnection, keep_alive, section,
+    unfinished::{finished, unfinished},
+    work::AsyncWork,
+};
 use crate::{
-    driver::{nonblocking::Nonblocking, status::nonblocking as status},
-    error::NamedLockError,
-    name::LockName,
-    section::ask::holds_lock,
-    watch::Watch,
+    driver::nonblocking::Nonblocking, error::NamedLockError, name::LockName, section::ask::holds_lock, watch::Watch,
 };
 
 /// Sections on every connection of `diesel-async` to MySQL or MariaDB: plain, pooled by bb8 or deadpool, or of a manager of your own.
@@ -168,11 +166,9 @@ pub trait NamedLockExt: NamedLockConnection {
     ) -> impl Future<Output = Result<bool, NamedLockError>> + Send {
         let name = name.try_into().map_err(Into::into);
         async move {
-            // An answer that nobody awaits would be taken for the next one.
-            let mut conn = scopeguard::guard(self, |conn| status::mark_broken(conn));
-            let holds = holds_lock::<Nonblocking, Self>(&mut conn, &name?).await;
-            ScopeGuard::into_inner(conn);
-            Ok(holds?)
+            let (name, mut conn) = (name?, unfinished(self));
+            let holds = holds_lock::<Nonblocking, Self>(&mut conn, &name).await;
+            Ok(finished(conn, holds)?)
         }
     }
 }

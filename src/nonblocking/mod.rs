@@ -30,6 +30,7 @@ mod guard;
 #[cfg(feature = "job")]
 pub mod job;
 mod keep_alive;
+pub mod leadership;
 mod lock;
 #[cfg(feature = "operator")]
 pub mod operator;
@@ -37,7 +38,6 @@ mod owned_connection;
 pub mod pool;
 mod section;
 mod transaction;
-#[cfg(any(feature = "fence", feature = "job", feature = "operator"))]
 mod unfinished;
 mod watched;
 mod work;

@@ -7,6 +7,7 @@ mod fence;
 mod guards;
 #[cfg(feature = "job")]
 mod job;
+mod leadership;
 mod mobc;
 #[cfg(feature = "operator")]
 mod operator;

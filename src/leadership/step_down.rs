@@ -1,0 +1,36 @@
+//! Asking a leader to step down.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Asks a leader to step down, from anywhere in its process: from a signal handler's thread, say.
+///
+/// Returned by [`Leadership::step_down`](super::Leadership::step_down). A clone asks the same leader. Without effect once the leadership
+/// is over.
+#[derive(Debug, Clone)]
+pub struct StepDown(pub(crate) Arc<Requests>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    requested: Mutex<bool>,
+    /// Threads that wait for it, or for a loss.
+    pub(crate) changed: Condvar,
+    /// Tasks that do.
+    #[cfg(feature = "async")]
+    pub(crate) notice: tokio::sync::Notify,
+}
+
+impl Requests {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, bool> {
+        self.requested.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StepDown {
+    /// The leader's `is_leader` is `false` from now on. The lock is held until the leadership is resigned or dropped.
+    pub fn request(&self) {
+        *self.0.lock() = true;
+        self.0.changed.notify_all();
+        #[cfg(feature = "async")]
+        self.0.notice.notify_waiters();
+    }
+}
