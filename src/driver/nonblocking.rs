@@ -28,9 +28,12 @@ use super::{
 };
 use crate::statement::{
     Statement,
+    acquire::{GetLock, GetLockOrAskOnce},
+    hang_up::WithoutParameters,
     kill::{KILL_OWN, KillOwn},
     ping::Ping,
     select::NumberedSelect,
+    who_holds::WhoHolds,
 };
 
 /// How long a server may take for an answer that costs it nothing.
@@ -160,8 +163,19 @@ async fn in_time<T>(answer: impl Future<Output = QueryResult<T>>) -> QueryResult
     }
 }
 
-/// Sends `KILL` without waiting for an answer: polled once, the future writes it to the socket.
-pub(crate) fn say_farewell<C: NamedLockConnection>(conn: &mut C) {
-    let farewell = pin!(conn.batch_execute(KILL_OWN));
-    let _ = farewell.poll(&mut Context::from_waker(Waker::noop()));
+/// Closes a connection in the middle of anything, without waiting. Polled once, a future writes to the socket what it has to write.
+///
+/// That works if one of an acquire's statements is prepared. If none is, the server is told to kill the session; but that can't be
+/// sent while rows arrive, and is not read while the session waits for a lock.
+pub(crate) fn close<C: NamedLockConnection>(conn: &mut C) {
+    // This one may be spent on what a dropped statement has left to do.
+    poll_once(conn.execute_returning_count(WithoutParameters::<GetLock<'static>>::new()));
+    poll_once(conn.execute_returning_count(WithoutParameters::<GetLock<'static>>::new()));
+    poll_once(conn.execute_returning_count(WithoutParameters::<GetLockOrAskOnce<'static>>::new()));
+    poll_once(conn.execute_returning_count(WithoutParameters::<WhoHolds<'static>>::new()));
+    poll_once(conn.batch_execute(KILL_OWN));
+}
+
+fn poll_once(future: impl Future) {
+    let _ = pin!(future).poll(&mut Context::from_waker(Waker::noop()));
 }

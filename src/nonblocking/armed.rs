@@ -10,7 +10,7 @@ use log::warn;
 use super::owned_connection::OwnedConnection;
 use crate::{
     driver::{
-        nonblocking::say_farewell,
+        nonblocking::close,
         status::nonblocking::{self as status, NamedLockConnection},
     },
     log_target::TARGET,
@@ -20,39 +20,33 @@ use crate::{
 
 /// Where the connection is, and how it is given up.
 pub(super) trait Connection: DerefMut<Target: NamedLockConnection + Sized> + Send {
-    /// `may_wait`: for a lock, in the server.
-    fn give_up(self, may_wait: bool);
+    fn give_up(self);
 }
 
-/// Somebody else has the connection, and may keep it: the server is told to kill the session after the statement that runs.
+/// Somebody else has the connection, and may keep it.
 impl<C: NamedLockConnection> Connection for &mut C {
-    fn give_up(self, _: bool) {
-        mark_and_kill(self);
+    fn give_up(self) {
+        mark_and_close(self);
     }
 }
 
-/// The server sees that the connection is closed: after the statement that runs or, if that waits for a lock, within a second. It
-/// would not if there were something to read, such as a `KILL`.
 impl<C: OwnedConnection> Connection for Owned<C> {
-    fn give_up(mut self, may_wait: bool) {
-        if may_wait {
-            status::mark_broken(&mut self.0);
-        } else {
-            // With no statement under way, the client would read the rows that arrive to their end, and close only then.
-            mark_and_kill(&mut self.0);
-        }
+    fn give_up(mut self) {
+        mark_and_close(&mut self.0);
         // Outside a runtime, some pools panic when a connection is dropped.
         let _ = catch_unwind(AssertUnwindSafe(|| self.0.close()));
     }
 }
 
-fn mark_and_kill<C: NamedLockConnection>(conn: &mut C) {
+/// The server sees that the connection is closed: after the statement that runs or, if that waits for a lock, within a second. If it
+/// can't be closed, the server is told to kill the session after the statement that runs.
+fn mark_and_close<C: NamedLockConnection>(conn: &mut C) {
     status::mark_broken(conn);
-    if catch_unwind(AssertUnwindSafe(|| say_farewell(conn))).is_err() {
+    if catch_unwind(AssertUnwindSafe(|| close(conn))).is_err() {
         // A hook of the application has panicked.
         let silently = || {
             status::silence(conn);
-            say_farewell(conn);
+            close(conn);
         };
         let _ = catch_unwind(AssertUnwindSafe(silently));
     }
@@ -96,7 +90,7 @@ impl<P: Connection> Drop for Armed<P> {
         if let Some(conn) = self.conn.take() {
             let connection = self.hold.session().get();
             warn!(target: TARGET, connection; "{}: dropped before its release, the session is killed", self.hold.names());
-            conn.give_up(self.hold.is_in_doubt());
+            conn.give_up();
         }
     }
 }

@@ -58,12 +58,6 @@ impl Hold {
         self.session
     }
 
-    /// Whether the answer to an acquire is missing.
-    #[cfg(feature = "async")]
-    pub(crate) fn is_in_doubt(&self) -> bool {
-        self.in_doubt
-    }
-
     pub(super) fn name(&self, index: usize) -> &LockName {
         &self.names.as_slice()[index]
     }

@@ -12,6 +12,8 @@ pub(crate) mod diagnostics;
 pub(crate) mod facts;
 #[cfg(feature = "fence")]
 pub(crate) mod fence;
+#[cfg(feature = "async")]
+pub(crate) mod hang_up;
 pub(crate) mod kill;
 #[cfg(feature = "job")]
 pub(crate) mod ledger;

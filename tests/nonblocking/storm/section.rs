@@ -18,7 +18,7 @@ use super::{
 pub struct Section<'a> {
     pub lock: &'a Lock,
     pub timeout: Duration,
-    pub works: &'a [Work],
+    pub work: Work,
     /// By a guard that owns the connection, or on a borrowed one.
     pub is_owned: bool,
 }
@@ -61,9 +61,7 @@ impl Section<'_> {
 
     async fn inside<C: NamedLockConnection>(self, conn: &mut C, progress: &Progress<'_>) -> Result<(), NamedLockError> {
         progress.enter();
-        for work in self.works {
-            work.run(conn, self.lock).await?;
-        }
+        self.work.run(conn, self.lock).await?;
         progress.leave();
         Ok(())
     }

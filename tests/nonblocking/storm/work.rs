@@ -32,9 +32,6 @@ pub enum Work {
 impl Work {
     pub const ALL: [Self; 6] =
         [Self::Rows, Self::Nothing, Self::Statements, Self::Transaction, Self::Nested, Self::Reentrant];
-    /// For deadpool's connections if they are borrowed: see `while_rows_arrive_deadpool_…`.
-    pub const WITHOUT_ROWS: [Self; 5] =
-        [Self::Nothing, Self::Statements, Self::Transaction, Self::Nested, Self::Reentrant];
 
     /// Under `lock`.
     pub async fn run<C: NamedLockConnection>(self, conn: &mut C, lock: &Lock) -> Result<(), NamedLockError> {
