@@ -8,6 +8,8 @@ mod guards;
 #[cfg(feature = "job")]
 mod job;
 mod leadership;
+#[cfg(feature = "migrations")]
+mod migration;
 mod mobc;
 #[cfg(feature = "operator")]
 mod operator;
