@@ -59,7 +59,7 @@ impl<M: ManageConnection> NamedLockPoolBuilder<M> {
         self
     }
 
-    /// Sets the event handler. Defaults to [`NopLockEventHandler`].
+    /// Sets the event handler. Defaults to [`NopLockEventHandler`](crate::pool::NopLockEventHandler).
     pub fn event_handler(mut self, handler: Box<dyn HandleLockEvent>) -> Self {
         self.hand_offs.event_handler = handler;
         self
