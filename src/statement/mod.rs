@@ -1,7 +1,6 @@
 //! What is said to a server, as data: each statement, what it binds, and what its answer means.
 //!
-//! No other module writes SQL. The statements of a section are sent by a driver; those of operators, jobs, fences and migrations
-//! also from here.
+//! No other module writes SQL. A driver sends it.
 
 pub(crate) mod acquire;
 pub(crate) mod ask_again;

@@ -216,4 +216,10 @@ async fn an_invalid_name_is_refused_and_the_connection_serves() {
     let outcome = conn.with_named_lock("", SOON, async |_| Ok::<_, NamedLockError>(())).await;
     assert!(matches!(outcome, Err(NamedLockError::InvalidName(_))), "{outcome:?}");
     assert_eq!(number(&mut conn, "SELECT 3 AS number").await, 3);
+    let section = conn.with_named_lock(fresh("asked"), SOON, async |conn| {
+        let asked = conn.still_holds("").await;
+        assert!(matches!(asked, Err(NamedLockError::InvalidName(_))), "{asked:?}");
+        Ok::<_, NamedLockError>(())
+    });
+    section.await.unwrap();
 }
