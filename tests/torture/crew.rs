@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     WORKER, control,
-    history::{Gone, Killed, Report},
+    history::{GivenUp, Gone, Killed, Report},
     message::{Message, word},
     violation::{Kind, Violation},
     worker::Orders,
@@ -36,6 +36,7 @@ pub struct Crew {
     sessions: HashMap<u64, (u8, u16)>,
     pub killed: Vec<Killed>,
     pub gone: Vec<Gone>,
+    pub given_up: Vec<GivenUp>,
     /// The last life of each process that said that it is idle.
     idle: Vec<Option<u16>>,
 }
@@ -63,6 +64,7 @@ impl Crew {
             sessions: HashMap::new(),
             killed: Vec::new(),
             gone: Vec::new(),
+            given_up: Vec::new(),
             idle,
         })
     }
@@ -89,6 +91,7 @@ impl Crew {
             }
             Message::Opened(connection) => drop(self.sessions.insert(connection, (process, life))),
             Message::Killed(killed) => self.killed.push(killed),
+            Message::GivenUp(given_up) => self.given_up.push(given_up),
             Message::HandedOff => self.hand_offs += 1,
             Message::Idle => self.idle[usize::from(process)] = Some(life),
             Message::Violation(violation) => self.violations.push(violation),
@@ -247,13 +250,16 @@ impl Drop for Stopped {
 }
 
 fn arguments(orders: &Orders) -> Vec<String> {
-    let Orders { url, seed, process, life, threads, connections, in_turn, untested, locking, hasty } = orders;
+    let Orders { url, tcp_url, seed, process, life, threads, tasks, connections, in_turn, untested, locking, hasty } =
+        orders;
     let mut arguments = vec![
         format!("--url={url}"),
+        format!("--tcp-url={tcp_url}"),
         format!("--seed={seed}"),
         format!("--process={process}"),
         format!("--life={life}"),
         format!("--threads={threads}"),
+        format!("--tasks={tasks}"),
         format!("--connections={connections}"),
         format!("--in-turn={in_turn}"),
         format!("--locking={}", word(locking)),

@@ -25,7 +25,9 @@ pub fn killed(history: &History) -> Vec<Violation> {
         let what = format!("connection {connection} was killed from within, and {} had struck it", struck(connection));
         last.iter().fold(of(*connection, what), Violation::with)
     });
-    let is_closed = |gone: &&Gone| !history.ended.contains(&gone.connection) && !killed.contains(&gone.connection);
+    let given_up: HashSet<u64> = history.given_up.iter().map(|given_up| given_up.connection).collect();
+    let is_accounted_for = |id: &u64| [&history.ended, &killed, &given_up].iter().any(|known| known.contains(id));
+    let is_closed = |gone: &&Gone| !is_accounted_for(&gone.connection);
     let closed = history.gone.iter().filter(is_closed).map(|Gone { connection, process, life }| {
         let struck = struck(connection);
         of(

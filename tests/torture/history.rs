@@ -15,6 +15,10 @@ impl SectionId {
     pub fn new(process: u8, life: u16, thread: u8, number: u32) -> Self {
         Self(u64::from(process) << 56 | u64::from(life) << 40 | u64::from(thread) << 32 | u64::from(number))
     }
+
+    pub fn thread(self) -> u8 {
+        (self.0 >> 32) as u8
+    }
 }
 
 impl fmt::Display for SectionId {
@@ -45,6 +49,8 @@ pub enum Outcome {
     Refused,
     AlreadyHeld,
     OpenTransaction,
+    /// Nothing: its future was dropped.
+    Dropped,
 }
 
 impl Outcome {
@@ -123,6 +129,14 @@ pub struct Gone {
     pub life: u16,
 }
 
+/// A session that was given up because the future of its section was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GivenUp {
+    pub connection: u64,
+    /// It held no lock any more.
+    pub free_after: Duration,
+}
+
 /// All that the checker gets to see.
 #[derive(Debug, Default)]
 pub struct History {
@@ -138,6 +152,7 @@ pub struct History {
     pub kills: usize,
     pub killed: Vec<Killed>,
     pub gone: Vec<Gone>,
+    pub given_up: Vec<GivenUp>,
     /// What was found while it ran.
     pub found: Vec<Violation>,
 }

@@ -46,6 +46,17 @@ pub struct Order {
     pub transaction: bool,
 }
 
+impl Order {
+    pub fn lock(&self) -> Result<NamedLock, NamedLockError> {
+        let mut lock = match self.names[..] {
+            [name] => NamedLock::new(name)?,
+            _ => NamedLock::all_of(self.names.iter().copied())?,
+        };
+        lock = self.timeout.map_or(lock.clone().wait_forever(), |timeout| lock.timeout(timeout));
+        Ok(if self.reentrant { lock.reentrant() } else { lock })
+    }
+}
+
 /// What the caller is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
@@ -74,35 +85,36 @@ pub fn section(locking: Locking, place: Place<'_>, order: &Order, work: &mut Wor
 }
 
 fn ours(place: Place<'_>, order: &Order, work: &mut Work<'_>) -> Result<Verdict, NamedLockError> {
-    let mut lock = match order.names[..] {
-        [name] => NamedLock::new(name)?,
-        _ => NamedLock::all_of(order.names.iter().copied())?,
-    };
-    lock = order.timeout.map_or(lock.clone().wait_forever(), |timeout| lock.timeout(timeout));
-    if order.reentrant {
-        lock = lock.reentrant();
-    }
+    let lock = order.lock()?;
     if order.transaction {
-        // The work's error wins over that of the lock: who gets it learns nothing of the lock.
         let outcome = match place {
             Place::On(conn) => lock.run_transaction(conn, work),
             Place::InTurn(locks) => locks.run_transaction(&lock, work),
         };
-        return Ok(match outcome {
-            Ok(()) => Verdict { outcome: Outcome::Ok, alone: true },
-            Err(WorkError::Lock(error)) => told_by(&error),
-            Err(error) => Verdict { outcome: of_work(&error), alone: false },
-        });
+        return Ok(of_transaction(&outcome));
     }
     let section = match place {
         Place::On(conn) => lock.section(conn, work)?,
         Place::InTurn(locks) => locks.section(&lock, work)?,
     };
-    Ok(match (section.value, section.error) {
-        (_, Some(error)) => told_by(&error),
+    Ok(of_section(&section.value, section.error.as_ref()))
+}
+
+/// The work's error wins over that of the lock: who gets it learns nothing of the lock.
+pub fn of_transaction(outcome: &Result<(), WorkError>) -> Verdict {
+    match outcome {
+        Ok(()) => Verdict { outcome: Outcome::Ok, alone: true },
+        Err(WorkError::Lock(error)) => told_by(error),
+        Err(error) => Verdict { outcome: of_work(error), alone: false },
+    }
+}
+
+pub fn of_section(value: &Result<(), WorkError>, error: Option<&NamedLockError>) -> Verdict {
+    match (value, error) {
+        (_, Some(error)) => told_by(error),
         (Ok(()), None) => Verdict { outcome: Outcome::Ok, alone: true },
-        (Err(error), None) => Verdict { outcome: of_work(&error), alone: true },
-    })
+        (Err(error), None) => Verdict { outcome: of_work(error), alone: true },
+    }
 }
 
 pub fn of_work(error: &WorkError) -> Outcome {
@@ -113,7 +125,7 @@ pub fn of_work(error: &WorkError) -> Outcome {
     }
 }
 
-fn told_by(error: &NamedLockError) -> Verdict {
+pub fn told_by(error: &NamedLockError) -> Verdict {
     let outcome = match error {
         NamedLockError::Timeout { .. } | NamedLockError::NoConnection { .. } => Outcome::Timeout,
         NamedLockError::AlreadyHeld { .. } => Outcome::AlreadyHeld,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[derive(QueryableByName)]
-struct Look {
+pub struct Look {
     #[diesel(sql_type = Unsigned<BigInt>)]
     id: u64,
     #[diesel(sql_type = Text)]
@@ -25,9 +25,15 @@ struct Look {
 
 /// Its session, which holds these locks and no others. `None` where it can't be asked: the section will see.
 pub fn look_at(conn: &mut Conn, locks: &[&str], performer: Performer<'_>) -> Option<u64> {
+    judge(sql_query(query()).get_result(conn), locks, performer)
+}
+
+pub fn query() -> String {
     let held = NAMES.map(|name| format!("IF(IS_USED_LOCK('{name}') = CONNECTION_ID(), '{name}', NULL)")).join(", ");
-    let query = format!("SELECT CONNECTION_ID() AS id, CONCAT_WS(', ', {held}) AS held");
-    let look: QueryResult<Look> = sql_query(query).get_result(conn);
+    format!("SELECT CONNECTION_ID() AS id, CONCAT_WS(', ', {held}) AS held")
+}
+
+pub fn judge(look: QueryResult<Look>, locks: &[&str], performer: Performer<'_>) -> Option<u64> {
     let Look { id, held } = look.ok()?;
     let mut due = locks.to_vec();
     due.sort_unstable();

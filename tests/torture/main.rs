@@ -1,5 +1,5 @@
-//! Several processes run thousands of sections over a few locks, many of them through a `NamedLockPool`, while a tormentor
-//! kills their statements, their sessions and themselves. A checker reads the history and says whether a promise was broken.
+//! Several processes run thousands of sections over a few locks, many of them through a `NamedLockPool`, blocking ones and async
+//! ones, while a tormentor kills their statements, their sessions and themselves, and futures are dropped. A checker reads the history and says whether a promise was broken.
 //!
 //! `cargo test --test torture` takes a quarter of a minute, `cargo test --test torture -- --long` some minutes. `--seed`
 //! repeats a run's faults: which, in which order and at which distance. (What each of them meets depends on the machine.)
@@ -41,6 +41,7 @@ mod report;
 mod run;
 mod schedule;
 mod tables;
+mod tasks;
 mod tormentor;
 mod violation;
 mod witness;
@@ -96,7 +97,7 @@ fn torture(seed: u64, long: bool) -> Result<(), Failed> {
         true => (100_000, 5_000, Duration::from_millis(50), minutes(30)),
         false => (4_000, 400, Duration::from_millis(20), minutes(3)),
     };
-    let settings = Settings { sections, faults, pace, limit, ..common(Locking::Ours, seed) };
+    let settings = Settings { sections, faults, pace, limit, tasks: 2, ..common(Locking::Ours, seed) };
     let summary = run(server(), &settings).map_err(|error| error.to_string())?;
     summary.print(server());
     summary.print_violations();
@@ -156,6 +157,7 @@ fn common(locking: Locking, seed: u64) -> Settings {
         seed,
         processes: 4,
         threads: 4,
+        tasks: 0,
         connections: 3,
         sections: 0,
         faults: 0,

@@ -21,6 +21,8 @@ pub struct Manager {
     url: String,
 }
 
+pub const PING: &str = "SELECT 1";
+
 #[derive(QueryableByName)]
 struct Session {
     #[diesel(sql_type = Unsigned<BigInt>)]
@@ -49,7 +51,7 @@ impl ManageConnection for Manager {
 
     fn is_valid(&self, conn: &mut MysqlConnection) -> Result<(), r2d2::Error> {
         // Not Diesel's `ping`, which is a cached statement: struck, it would hang at its next use with libmariadb.
-        until_answered(|| sql_query("SELECT 1").execute(conn)).map(drop).map_err(r2d2::Error::QueryError)
+        until_answered(|| sql_query(PING).execute(conn)).map(drop).map_err(r2d2::Error::QueryError)
     }
 
     fn has_broken(&self, conn: &mut MysqlConnection) -> bool {

@@ -12,7 +12,7 @@ use std::{
 use clap::ValueEnum;
 
 use crate::{
-    history::{Killed, Outcome, Report, SectionId},
+    history::{GivenUp, Killed, Outcome, Report, SectionId},
     violation::{Kind, Violation},
 };
 
@@ -23,6 +23,7 @@ pub enum Message {
     Opened(u64),
     /// A session is about to be killed from within.
     Killed(Killed),
+    GivenUp(GivenUp),
     /// A thread has got its lock from another one of its process.
     HandedOff,
     /// All threads have stopped, and every connection is in the pool.
@@ -43,6 +44,7 @@ impl Message {
             "section" => read_report(rest.split_ascii_whitespace()).map(Self::Section),
             "opened" => rest.parse().ok().map(Self::Opened),
             "killed" => read_killed(rest).map(Self::Killed),
+            "given-up" => read_given_up(rest).map(Self::GivenUp),
             "handed-off" => Some(Self::HandedOff),
             "idle" => Some(Self::Idle),
             "violation" => {
@@ -73,6 +75,9 @@ impl fmt::Display for Message {
                 let last: Vec<String> = last.iter().map(|text| text.replace(['\n', '\t'], " ")).collect();
                 write!(f, "killed {connection} {at_grant} {}", last.join("\t"))
             }
+            Self::GivenUp(GivenUp { connection, free_after }) => {
+                write!(f, "given-up {connection} {}", free_after.as_micros())
+            }
             Self::HandedOff => write!(f, "handed-off"),
             Self::Idle => write!(f, "idle"),
             Self::Violation(Violation { kind, what, .. }) => {
@@ -87,6 +92,11 @@ fn read_killed(rest: &str) -> Option<Killed> {
     let (at_grant, last) = rest.split_once(' ')?;
     let last = last.split('\t').map(str::to_owned).collect();
     Some(Killed { connection: connection.parse().ok()?, at_grant: at_grant.parse().ok()?, last })
+}
+
+fn read_given_up(rest: &str) -> Option<GivenUp> {
+    let (connection, micros) = rest.split_once(' ')?;
+    Some(GivenUp { connection: connection.parse().ok()?, free_after: Duration::from_micros(micros.parse().ok()?) })
 }
 
 fn read_report(mut words: SplitAsciiWhitespace<'_>) -> Option<Report> {

@@ -1,6 +1,7 @@
 //! Does what a plan says, and tells the parent what came of it.
 
 use std::{
+    any::Any,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     thread,
     time::Instant,
@@ -30,7 +31,7 @@ pub struct Performer<'l> {
 }
 
 /// What a work panics with that is to panic. Unlike `panic!`, this prints nothing.
-struct Chosen;
+pub struct Chosen;
 
 impl Performer<'_> {
     pub fn section_id(self, number: u32) -> SectionId {
@@ -98,7 +99,12 @@ impl Performer<'_> {
 
     /// Runs a section, and takes the panics that were to be.
     pub fn perform_all(self, place: Place<'_>, plan: &Plan, connection: Option<u64>) {
-        let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.perform(place, plan, connection))) else { return };
+        let performed = catch_unwind(AssertUnwindSafe(|| self.perform(place, plan, connection)));
+        performed.unwrap_or_else(|panic| self.judge(plan, &*panic));
+    }
+
+    /// No other panic than one that was to be.
+    pub fn judge(self, plan: &Plan, panic: &(dyn Any + Send)) {
         if !panic.is::<Chosen>() {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();

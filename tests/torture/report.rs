@@ -30,7 +30,7 @@ pub struct Summary {
 
 impl Summary {
     pub fn print(&self, server: &Server) {
-        let Settings { seed, processes, threads, connections, .. } = self.settings;
+        let Settings { seed, processes, threads, tasks, connections, .. } = self.settings;
         let reports = &self.history.reports;
         let ran = reports.iter().filter(|report| report.outcome.ran()).count();
         let in_turn = reports.iter().filter(|report| report.in_turn && report.outcome.ran()).count();
@@ -43,10 +43,13 @@ impl Summary {
         let is_healthy_killed = |violation: &&Violation| violation.kind == Kind::HealthyKilled;
         println!("server      {} {}", server.product(), server.version());
         println!("seed        {seed}");
-        println!("workers     {processes} processes, {threads} threads and {connections} connections in each");
+        println!(
+            "workers     {processes} processes, {threads} threads, {tasks} tasks and {connections} connections in each"
+        );
         println!("sections    {}, of which {ran} came to run", reports.len());
         list(&outcomes);
         println!("{:>18}  without an end: their process was killed", self.cut_short());
+        println!("async       {} of those that ran", self.of_tasks());
         println!("in turn     {in_turn} of those that ran, {} of them by hand-off", self.hand_offs);
         println!("waits       {:.3} s the longest, at most {:.3} s beyond the timeout", longest(), beyond());
         println!("events      {}, and {} updates", self.history.events.len(), self.history.writes.len());
@@ -57,9 +60,17 @@ impl Summary {
             "{:>18}  whose acquire was struck at the moment of the grant",
             healthy::killed_at_grant(&self.history)
         );
+        let given_up = &self.history.given_up;
+        let longest = given_up.iter().map(|given_up| given_up.free_after).max().unwrap_or_default();
+        println!("given up    {} sessions, free after {:.3} s at most", given_up.len(), longest.as_secs_f64());
         println!("violations  {}", self.violations.len());
         list(&tally(self.violations.iter().map(|violation| format!("{:?}", violation.kind))));
         println!("duration    {:.1} s", self.time.as_secs_f64());
+    }
+
+    fn of_tasks(&self) -> usize {
+        let is_of_a_task = |report: &&Report| report.section.thread() >= self.settings.threads;
+        self.history.reports.iter().filter(is_of_a_task).filter(|report| report.outcome.ran()).count()
     }
 
     /// How many sections have left events, and no report.

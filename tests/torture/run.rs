@@ -32,6 +32,8 @@ pub struct Settings {
     pub seed: u64,
     pub processes: u8,
     pub threads: u8,
+    /// Besides, in each process: tasks of an async runtime, whose sections are dropped now and then.
+    pub tasks: u8,
     /// In each process's pool.
     pub connections: u32,
     /// It ends when so many sections came to run, and there have been so many faults.
@@ -70,6 +72,7 @@ pub fn run(server: &Server, settings: &Settings) -> Result<Summary, Box<dyn Erro
         found: mem::take(&mut crew.violations),
         killed: mem::take(&mut crew.killed),
         gone: mem::take(&mut crew.gone),
+        given_up: mem::take(&mut crew.given_up),
         struck: tormentor.struck,
         ended: tormentor.ended,
         kills: tormentor.kills,
@@ -96,10 +99,12 @@ fn orders(server: &Server, settings: &Settings, process: u8) -> Orders {
     };
     Orders {
         url: url.to_owned(),
+        tcp_url: server.tcp_url().to_owned(),
         seed: settings.seed,
         process,
         life: 0,
         threads: settings.threads,
+        tasks: settings.tasks,
         connections: settings.connections,
         in_turn,
         untested: process % 3 == 2,

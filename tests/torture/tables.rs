@@ -5,6 +5,7 @@ use diesel::{
     connection::{LoadConnection, SimpleConnection},
     mysql::Mysql,
     prelude::*,
+    query_builder::{QueryFragment, QueryId},
     sql_query,
     sql_types::{BigInt, Text},
 };
@@ -74,31 +75,41 @@ pub fn create(conn: &mut MysqlConnection) -> QueryResult<()> {
 }
 
 /// With the connection id as the server knows it, not as we believe it.
-pub fn insert_event<C: LoadConnection<Backend = Mysql>>(
-    conn: &mut C,
-    section: u64,
-    name: &str,
-    kind: &str,
-) -> QueryResult<()> {
+pub fn event<'a>(section: u64, name: &'a str, kind: &'a str) -> impl QueryFragment<Mysql> + QueryId + Send + 'a {
     let row = (
         events::section.eq(section),
         events::name.eq(name),
         events::connection.eq(connection_id()),
         events::kind.eq(kind),
     );
-    diesel::insert_into(events::table).values(row).execute(conn)?;
-    Ok(())
+    diesel::insert_into(events::table).values(row)
+}
+
+/// Sets the counter of a lock.
+pub fn update(name: &str, section: u64, value: i64) -> impl QueryFragment<Mysql> + QueryId + Send + '_ {
+    diesel::update(counters::table.find(name)).set((counters::value.eq(value), counters::section.eq(section)))
+}
+
+pub fn insert_event<C: LoadConnection<Backend = Mysql>>(
+    conn: &mut C,
+    section: u64,
+    name: &str,
+    kind: &str,
+) -> QueryResult<()> {
+    conn.execute_returning_count(&event(section, name, kind)).map(drop)
 }
 
 #[derive(QueryableByName)]
-struct Value {
+pub struct Value {
     #[diesel(sql_type = BigInt)]
-    value: i64,
+    pub value: i64,
 }
+
+pub const READ_COUNTER: &str = "SELECT value FROM counters WHERE name = ?";
 
 /// Not as a cached statement: killed after its columns were announced, it would hang at its next use with libmariadb.
 pub fn read_counter<C: LoadConnection<Backend = Mysql>>(conn: &mut C, name: &str) -> QueryResult<i64> {
-    let row: Value = sql_query("SELECT value FROM counters WHERE name = ?").bind::<Text, _>(name).get_result(conn)?;
+    let row: Value = sql_query(READ_COUNTER).bind::<Text, _>(name).get_result(conn)?;
     Ok(row.value)
 }
 
@@ -108,8 +119,7 @@ pub fn write_counter<C: LoadConnection<Backend = Mysql>>(
     section: u64,
     value: i64,
 ) -> QueryResult<()> {
-    let row = (counters::value.eq(value), counters::section.eq(section));
-    match diesel::update(counters::table.find(name)).set(row).execute(conn)? {
+    match conn.execute_returning_count(&update(name, section, value))? {
         1 => Ok(()),
         _ => Err(diesel::result::Error::NotFound),
     }

@@ -1,6 +1,6 @@
 //! Sees what is sent on a connection, and so whether its session is killed from within, and after what.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use diesel::{
     Connection, MysqlConnection,
@@ -11,7 +11,13 @@ use diesel::{
     sql_types::{BigInt, Nullable, Unsigned},
 };
 
-use crate::{history::Killed, manager::until_answered, message::Message, tables::NAMES};
+use crate::{
+    history::{GivenUp, Killed},
+    manager::{PING, until_answered},
+    message::Message,
+    tables::NAMES,
+    tasks::dropping::give_up,
+};
 
 /// As many attempts as this crate makes at a question. After so many, it was not answered.
 const ATTEMPTS: usize = 20;
@@ -30,6 +36,7 @@ pub struct Witness {
 struct Sent {
     what: What,
     text: String,
+    is_finished: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,11 +74,18 @@ impl Witness {
         if self.sent.len() == MEMORY {
             self.sent.pop_front();
         }
-        self.sent.push_back(Sent { what: What::of(&text), text });
+        self.sent.push_back(Sent { what: What::of(&text), text, is_finished: false });
     }
 
-    fn failed(&mut self, error: &Error) {
-        self.sent.back_mut().into_iter().for_each(|sent| sent.text += &format!(" FAILED: {error}"));
+    fn finished(&mut self, error: Option<&Error>) {
+        let Some(sent) = self.sent.back_mut() else { return };
+        sent.is_finished = true;
+        sent.text += &error.map_or_else(String::new, |error| format!(" FAILED: {error}"));
+    }
+
+    /// The time for a check-out was up while the pool tested this connection: deadpool drops it then.
+    fn is_tested(&self) -> bool {
+        self.sent.back().is_some_and(|sent| sent.text.starts_with(PING) && !sent.is_finished)
     }
 
     /// Whether an acquire had no clear answer, and the lock is held: nobody can tell whether an outer section acquired it.
@@ -79,7 +93,7 @@ impl Witness {
     /// The statements show that the question was answered: one that was not is asked again, up to the bound.
     fn was_in_doubt(&self) -> bool {
         let mut sent = self.sent.iter().rev().skip_while(|sent| sent.what.is_question());
-        let Some(Sent { what: What::GetLock, text }) = sent.next() else { return false };
+        let Some(Sent { what: What::GetLock, text, .. }) = sent.next() else { return false };
         let last = self.sent.back().map(|sent| sent.what);
         let in_a_row = self.sent.iter().rev().take_while(|sent| Some(sent.what) == last).count();
         last.is_some_and(What::is_question) && in_a_row < ATTEMPTS && self.holds(text)
@@ -116,17 +130,26 @@ impl Witness {
     }
 }
 
+/// A connection that was owned is closed.
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if !give_up(self.connection) && self.is_tested() {
+            Message::GivenUp(GivenUp { connection: self.connection, free_after: Duration::ZERO }).send();
+        }
+    }
+}
+
 impl Instrumentation for Witness {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         match event {
             InstrumentationEvent::StartQuery { query, .. } => {
                 let text = query.to_string();
-                if text.starts_with("KILL CONNECTION_ID()") && !self.killed {
+                if text.starts_with("KILL CONNECTION_ID()") && !give_up(self.connection) && !self.killed {
                     self.tell();
                 }
                 self.sent(text);
             }
-            InstrumentationEvent::FinishQuery { error: Some(error), .. } => self.failed(error),
+            InstrumentationEvent::FinishQuery { error, .. } => self.finished(error),
             _ => {}
         }
     }

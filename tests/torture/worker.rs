@@ -20,6 +20,7 @@ use crate::{
     manager::Manager,
     message::Message,
     performer::Performer,
+    tasks::Tasks,
     violation::{Kind, Violation},
     workload::{Plan, Planner},
 };
@@ -30,6 +31,8 @@ pub struct Orders {
     #[arg(long)]
     pub url: String,
     #[arg(long)]
+    pub tcp_url: String,
+    #[arg(long)]
     pub seed: u64,
     #[arg(long)]
     pub process: u8,
@@ -37,6 +40,8 @@ pub struct Orders {
     pub life: u16,
     #[arg(long)]
     pub threads: u8,
+    #[arg(long)]
+    pub tasks: u8,
     #[arg(long)]
     pub connections: u32,
     /// So many of the threads take their sections through a `NamedLockPool`.
@@ -53,7 +58,7 @@ pub struct Orders {
 }
 
 /// A section, or the wait for a connection, that takes longer has hung.
-const HANGS: Duration = Duration::from_secs(60);
+pub const HANGS: Duration = Duration::from_secs(60);
 
 pub fn run(orders: &Orders) {
     // A parent that is killed while this process is stopped could not end it otherwise.
@@ -70,12 +75,17 @@ pub fn run(orders: &Orders) {
         .build(Manager::new(&orders.url))
         .expect("a pool");
     let locks = NamedLockPool::builder(pool).event_handler(Box::new(Teller)).build();
-    let control = Control::new(usize::from(orders.threads));
-    let watch = Watch::new(usize::from(orders.threads));
+    let workers = usize::from(orders.threads + orders.tasks);
+    let (control, watch) = (Control::new(workers), Watch::new(workers));
+    let tasks = (orders.tasks > 0).then(|| Tasks::new(orders));
     thread::scope(|scope| {
         for thread in 0..orders.threads {
             let (locks, control, watch) = (&locks, &control, &watch);
             scope.spawn(move || run_sections(orders, thread, locks, control, watch));
+        }
+        for (tasks, task) in tasks.iter().flat_map(|tasks| (0..orders.tasks).map(move |task| (tasks, task))) {
+            let (control, watch) = (&control, &watch);
+            scope.spawn(move || tasks.run_sections(orders, orders.threads + task, control, watch));
         }
         scope.spawn(|| watch.look(orders, &control));
         // Here, so that the end of the input is noticed whatever the threads do.
@@ -95,7 +105,7 @@ fn wait_until_connected(pool: &Pool<Manager>) {
 }
 
 #[derive(Debug)]
-struct Teller;
+pub struct Teller;
 
 impl HandleLockEvent for Teller {
     fn handle_handed_off(&self, _: HandedOffEvent<'_>) {
@@ -135,7 +145,7 @@ fn on_a_connection(pool: &Pool<Manager>, performer: Performer<'_>, plan: &Plan) 
 }
 
 /// Since when each thread has been at its section.
-struct Watch {
+pub struct Watch {
     start: Instant,
     /// Milliseconds after `start`; 0: at none.
     since: Vec<AtomicU64>,
@@ -155,12 +165,12 @@ impl Watch {
         self.start.elapsed().as_millis() as u64 + 1
     }
 
-    fn begin(&self, thread: u8, number: u32) {
+    pub fn begin(&self, thread: u8, number: u32) {
         self.numbers.lock().unwrap()[usize::from(thread)] = number;
         self.since[usize::from(thread)].store(self.now(), Ordering::Relaxed);
     }
 
-    fn end(&self, thread: u8) {
+    pub fn end(&self, thread: u8) {
         self.since[usize::from(thread)].store(0, Ordering::Relaxed);
     }
 

@@ -31,6 +31,28 @@ pub struct Plan {
     pub apart: bool,
 }
 
+/// How a task comes to its section, and what becomes of its future.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// On a connection of deadpool instead of bb8.
+    pub deadpool: bool,
+    /// Through a `NamedLockPool`.
+    pub in_turn: bool,
+    /// By a guard instead of a closure.
+    pub guard: bool,
+    pub dropped: Option<Moment>,
+    /// It is dropped where no runtime is.
+    pub outside: bool,
+}
+
+/// When a future is dropped.
+#[derive(Debug, Clone, Copy)]
+pub enum Moment {
+    /// As it waits for the so-manieth time, from 0.
+    Wait(u32),
+    After(Duration),
+}
+
 /// How the work ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -65,6 +87,16 @@ impl Planner {
             plan.inner = Some(Box::new(self.inner_of(&plan)));
         }
         plan
+    }
+
+    pub fn next_manner(&mut self) -> Manner {
+        let (deadpool, in_turn, guard, outside) = (self.chance(50), self.chance(50), self.chance(30), self.chance(25));
+        let dropped = match self.rng.u32(..100) {
+            0..12 => Some(Moment::Wait(self.rng.u32(..30))),
+            12..20 => Some(Moment::After(Duration::from_micros(self.rng.u64(..20_000)))),
+            _ => None,
+        };
+        Manner { deadpool, in_turn, guard, dropped, outside }
     }
 
     /// Now and then, a thread does something else between two sections.
