@@ -57,8 +57,9 @@ impl<C: NamedLockConnection> Driver<C> for Blocking {
         conn.batch_execute(sql)
     }
 
-    async fn kill_own(conn: &mut C) {
+    async fn kill_own(conn: &mut C) -> bool {
         let _ = Self::execute(conn, KillOwn).await;
+        true
     }
 
     async fn roll_back_innermost(conn: &mut C) -> QueryResult<()> {

@@ -51,8 +51,9 @@ pub(crate) trait Driver<C> {
     /// Executes text, for what can't be prepared.
     async fn batch(conn: &mut C, sql: &str) -> QueryResult<()>;
 
-    /// Kills the session of this very connection. That it fails says nothing: the answer may not have come any more.
-    async fn kill_own(conn: &mut C);
+    /// Kills the session of this very connection. That it fails says nothing: the answer may not have come any more. Returns `false`
+    /// if the server is silent.
+    async fn kill_own(conn: &mut C) -> bool;
 
     /// Rolls back the innermost of the open transactions and savepoints, once.
     async fn roll_back_innermost(conn: &mut C) -> QueryResult<()>;

@@ -42,6 +42,9 @@ use crate::statement::{
 /// comes.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
+/// The same for the `KILL` of its own session, that the server has got by then, or won't get.
+const KILL_LIMIT: Duration = Duration::from_secs(1);
+
 /// The futures of an async driver wait. One that is dropped leaves its connection [out of step](OutOfStep).
 pub(crate) struct Nonblocking;
 
@@ -95,10 +98,13 @@ impl<C: NamedLockConnection> Driver<C> for Nonblocking {
     }
 
     /// As text first: on a connection that is out of step, preparing a statement may wait for ever.
-    async fn kill_own(conn: &mut C) {
-        if in_time(conn.batch_execute(KILL_OWN)).await.is_err() {
-            let _ = Self::execute(conn, KillOwn).await;
+    async fn kill_own(conn: &mut C) -> bool {
+        match timeout(KILL_LIMIT, conn.batch_execute(KILL_OWN)).await {
+            Err(_) => return false,
+            Ok(Err(_)) => drop(Self::execute(conn, KillOwn).await),
+            Ok(Ok(())) => {}
         }
+        true
     }
 
     async fn roll_back_innermost(conn: &mut C) -> QueryResult<()> {

@@ -271,12 +271,13 @@ impl Driver<Play> for Script {
         unreachable!("{NO_PART}")
     }
 
-    async fn kill_own(play: &mut Play) {
+    async fn kill_own(play: &mut Play) -> bool {
         let fate = play.fate(|| 0);
         play.said.push(Said::KillOwn);
         if !matches!(fate, Fate::StruckBefore) {
             play.server.kill(OWN);
         }
+        true
     }
 
     async fn batch(play: &mut Play, sql: &str) -> QueryResult<()> {

@@ -22,12 +22,14 @@ use super::ask::who_holds;
 pub(crate) async fn kill_own<D: Driver<C>, C>(conn: &mut C) {
     // `KILL QUERY` may strike this statement, too, and it fails also if it succeeds. Once the connection is gone, nothing more
     // is sent.
-    D::kill_own(conn).await;
-    for pause in pauses() {
+    let mut pauses = pauses();
+    while D::kill_own(conn).await {
+        let Some(pause) = pauses.next() else {
+            let _ = D::execute(conn, ExpireOwn).await;
+            return;
+        };
         D::pause(pause).await;
-        D::kill_own(conn).await;
     }
-    let _ = D::execute(conn, ExpireOwn).await;
 }
 
 /// Kills another session if it holds the lock, and waits until it does no more. Returns `false` if it was not seen to hold it:

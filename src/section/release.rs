@@ -7,6 +7,7 @@ use crate::{
     connection_id::ConnectionId,
     driver::{
         Driver,
+        out_of_step::OutOfStep,
         retry::{ask_again, execute_again},
     },
     error::NamedLockError,
@@ -106,6 +107,7 @@ impl Hold {
     ) -> (QueryResult<Answer>, Option<Error>) {
         let release = ReleaseLock { name: self.name(index), session: asker.get(), seen_as: self.session };
         let (mut answer, struck) = match D::ask(conn, &release).await {
+            Err(error) if OutOfStep::is(&error) => (Err(error), None),
             Err(error) => (ask_again::<D, C, _>(conn, &release).await, Some(error)),
             answer => (answer, None),
         };

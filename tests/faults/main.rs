@@ -4,6 +4,7 @@
 //! pool serves afterwards. Always besides: no value or error of the work is lost, and a bystander's session is unharmed.
 //! `cargo test --test faults [PART OF A NAME]` ends with one report; `TEST_SERVER` names the server.
 
+mod async_room;
 mod client;
 mod connection;
 mod deadlock;
@@ -12,6 +13,7 @@ mod hand_off;
 mod killed;
 mod limits;
 mod network;
+mod nonblocking;
 mod panics;
 mod perform;
 mod pools;
@@ -57,6 +59,7 @@ fn scenarios() -> Vec<Scenario> {
         guards::scenarios(),
         server::scenarios(),
         network::scenarios(),
+        nonblocking::scenarios(),
         limits::scenarios(),
         killed::scenarios(),
         client::scenarios(),

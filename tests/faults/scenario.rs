@@ -66,6 +66,8 @@ pub enum Outcome {
     Panicked,
     /// Nothing: the process is dead.
     ProcessKilled,
+    /// Nothing: its future was dropped.
+    Dropped,
 }
 
 /// Which connection a pool serves.

@@ -51,8 +51,7 @@ pub fn killed(stage: &Stage, section: impl FnOnce(Checkout, &dyn Fn()) -> Checko
     let (conn, _) = stage.checkout(&pool);
     let conn = section(conn, &|| {
         network.lead_to(&next);
-        signal("KILL", &stage.server);
-        assert!(stage.server.ends_within(PATIENCE), "the server survives");
+        kill(&stage.server);
     });
     stage.move_to(&next);
     stage.free_and_serves(conn, &pool);
@@ -119,6 +118,11 @@ fn signal(name: &str, server: &Server) {
     let pid = server.pid().expect("a private server").to_string();
     let status = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill");
     assert!(status.success(), "kill -{name} {pid}: {status}");
+}
+
+pub fn kill(server: &Server) {
+    signal("KILL", server);
+    assert!(server.ends_within(PATIENCE), "the server survives");
 }
 
 pub fn go_on(server: &Server) {

@@ -159,17 +159,18 @@ impl Stage {
     }
 
     pub fn is_waiting(&self, id: u64) -> bool {
+        self.is_in_state(id, "User lock")
+    }
+
+    pub fn is_in_state(&self, id: u64, state: &str) -> bool {
         let query = format!(
-            "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST WHERE ID = {id} AND STATE = 'User lock'"
+            "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST WHERE ID = {id} AND STATE = '{state}'"
         );
         number(&mut *self.control(), &query) == Some(1)
     }
 
     pub fn until_in_state(&self, id: u64, state: &str) {
-        let query = format!(
-            "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST WHERE ID = {id} AND STATE = '{state}'"
-        );
-        wait_until(&format!("the session to be in {state}"), || number(&mut *self.control(), &query) == Some(1));
+        wait_until(&format!("the session to be in {state}"), || self.is_in_state(id, state));
     }
 
     /// Runs a section, notes what its caller sees, and makes sure that nothing of the work got lost.
@@ -307,6 +308,10 @@ impl Stage {
             Ok(())
         });
         self.check(outcome.is_ok(), &format!("a section on what the pool serves: {outcome:?}"));
+        self.served(known);
+    }
+
+    pub fn served(&self, known: bool) {
         self.observe().pool.insert(if known { Served::Kept } else { Served::Replaced });
     }
 
