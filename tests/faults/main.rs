@@ -2,7 +2,7 @@
 //!
 //! Each scenario says beforehand what its caller is to see, how soon the lock is free for somebody else, and what the
 //! pool serves afterwards. Always besides: no value or error of the work is lost, and a bystander's session is unharmed.
-//! `cargo test --test faults [PART OF A NAME]` ends with one report; `TEST_SERVER` names the server.
+//! `cargo test --test faults --all-features [PART OF A NAME]` ends with one report; `TEST_SERVER` names the server.
 
 mod async_room;
 mod client;

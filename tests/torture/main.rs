@@ -1,7 +1,7 @@
 //! Several processes run thousands of sections over a few locks, many of them through a `NamedLockPool`, blocking ones and async
 //! ones, while a tormentor kills their statements, their sessions and themselves, and futures are dropped. A checker reads the history and says whether a promise was broken.
 //!
-//! `cargo test --test torture` takes a quarter of a minute, `cargo test --test torture -- --long` some minutes. `--seed`
+//! `cargo test --test torture --all-features` takes a quarter of a minute, with `-- --long` some minutes. `--seed`
 //! repeats a run's faults: which, in which order and at which distance. (What each of them meets depends on the machine.)
 //!
 //! The checker is tested, too: it has to find what is wrong with lockings that are wrong.
