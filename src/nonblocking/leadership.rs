@@ -286,7 +286,7 @@ impl<C: OwnedConnection> Leadership<C> {
     }
 
     /// Returns the number of this leadership, larger than those of all before it: a fencing token, which
-    /// [`fence::check`](fence::check) refuses once another leader was elected.
+    /// [`fence::check`] refuses once another leader was elected.
     ///
     /// `None` if the leader's database has no table for them: see [`fence`](crate::fence).
     #[cfg(feature = "fence")]

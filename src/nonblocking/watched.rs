@@ -105,8 +105,10 @@ async fn ping_until_stopped<G: Watchable>(
 ) -> G {
     // If a ping panics, too: nobody pings any more.
     let lost = scopeguard::guard(watch.clone(), |watch| watch.lose());
+    let mut is_stopped = false;
     while is_heard(&mut guard, &watch).await {
         if timeout(interval, &mut stopped).await.is_ok() {
+            is_stopped = true;
             if !watch.is_lost() {
                 scopeguard::ScopeGuard::into_inner(lost);
                 return guard;
@@ -116,7 +118,7 @@ async fn ping_until_stopped<G: Watchable>(
     }
     drop(lost);
     // Later, a `KILL` is less likely to fail.
-    if !stopped.is_terminated() {
+    if !is_stopped {
         let _ = stopped.await;
     }
     guard.kill().await;

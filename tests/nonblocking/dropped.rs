@@ -250,3 +250,17 @@ async fn inside_the_closure_still_holds_gives_no_answer_that_is_not_its_own() {
     assert!(matches!(outcome.await, Err(NamedLockError::Lost { .. })));
     assert_free_soon(&name);
 }
+
+/// It has the same connection.
+#[tokio::test]
+async fn a_section_inside_another_that_is_dropped_alone_makes_the_outer_one_lost() {
+    let (outer, inner, mut conn) = (fresh("outer"), fresh("inner"), connect().await);
+    let section = conn.with_named_lock(&*outer, SOON, async |conn| {
+        drop_in_the_closure(conn, &inner).await;
+        Ok::<_, NamedLockError>(())
+    });
+    let outcome = section.await;
+    assert!(matches!(outcome, Err(NamedLockError::Lost { .. })), "{outcome:?}");
+    assert_free_soon(&outer);
+    assert_free_soon(&inner);
+}

@@ -1,7 +1,7 @@
 //! Sections on the connections of `diesel-async`, on a real server: `TEST_SERVER=mariadb` (the default) or `TEST_SERVER=mysql`.
 
 mod dropped;
-mod every_await;
+mod dropped_in_turn;
 #[cfg(feature = "fence")]
 mod fence;
 mod guards;

@@ -1,11 +1,12 @@
-//! A section that is dropped at each of its awaits, on a pool of one: the next checkout meets what is left.
+//! A section of a `NamedLockPool` that is dropped at each of its awaits, its check-out among them: on a pool of one, the next checkout
+//! meets what is left.
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
 use diesel_named_lock::{
     NamedLockError,
     nonblocking::{
-        NamedLock, NamedLockConnection, NamedLockExt,
+        NamedLock, NamedLockConnection,
         pool::{ConnectionPool, NamedLockPool},
     },
 };
@@ -54,30 +55,6 @@ async fn drop_at_each<P: ConnectionPool>(pool: &P, name: &str, section: impl Asy
     assert!(dropped > AWAITS, "dropped {dropped} times");
 }
 
-async fn on_a_borrowed_connection<P: ConnectionPool>(pool: P) {
-    let name = fresh("each_borrowed");
-    let section = async |wait| {
-        let mut conn = pool.get().await.unwrap();
-        drop_at(wait, conn.with_named_lock(&*name, SOON, async |conn| work(conn).await)).await
-    };
-    drop_at_each(&pool, &name, section).await;
-}
-
-async fn by_a_guard<P: ConnectionPool>(pool: P) {
-    let name = fresh("each_guard");
-    let lock = NamedLock::new(&*name).unwrap();
-    let section = async |wait| {
-        let conn = pool.get().await.unwrap();
-        let section = async {
-            let mut guard = lock.acquire(conn).await.map_err(|failed| failed.error)?;
-            work(&mut *guard).await?;
-            guard.release().await.map(drop).map_err(|failed| failed.error)
-        };
-        drop_at(wait, section).await
-    };
-    drop_at_each(&pool, &name, section).await;
-}
-
 /// The check-out is part of the section.
 async fn in_turn<P: ConnectionPool>(pool: P) {
     let (name, locks) = (fresh("each_in_turn"), NamedLockPool::new(pool));
@@ -100,8 +77,6 @@ async fn by_a_guard_in_turn<P: ConnectionPool>(pool: P) {
 }
 
 crate::world::on_either_pool! {
-    a_section_on_a_borrowed_connection => on_a_borrowed_connection(1);
-    a_guard => by_a_guard(1);
-    a_section_in_turn => in_turn(1);
-    a_guard_in_turn => by_a_guard_in_turn(1);
+    a_section_is_dropped_at_each_await => in_turn(1);
+    a_guard_is_dropped_at_each_await => by_a_guard_in_turn(1);
 }
