@@ -203,8 +203,10 @@ fn work_that_is_idle_for_longer_than_the_bound_loses_its_lock() {
 #[test]
 fn work_that_is_kept_alive_does_not() {
     let (mut conn, name) = (connect(), fresh("bound_kept_alive"));
-    let outcome = bounded(&name).run(&mut conn, |conn| {
-        conn.keep_alive_while(BOUND / 3, |_| thread::sleep(2 * BOUND));
+    // Long enough for a ping that is late on a busy machine.
+    let limit = 3 * BOUND;
+    let outcome = NamedLock::new(&*name).unwrap().idle_limit(limit).run(&mut conn, |conn| {
+        conn.keep_alive_while(BOUND / 5, |_| thread::sleep(limit + BOUND));
         Outcome::Ok(())
     });
     outcome.unwrap();

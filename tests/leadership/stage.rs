@@ -10,8 +10,8 @@ use testkit::world::*;
 pub type Candidate = LeaderElection<MysqlConnection>;
 pub type Leader = Leadership<MysqlConnection>;
 
-/// The shortest idle limit: pings come three times a second.
-pub const LIMIT: Duration = Duration::from_secs(1);
+/// Pings come once a second: on a busy machine, one may be late.
+pub const LIMIT: Duration = Duration::from_secs(3);
 
 pub fn candidate(name: &str) -> Candidate {
     candidate_at(server().url(), name)
