@@ -166,7 +166,7 @@ fn a_session_with_a_shorter_wait_timeout_is_pinged_often_enough() {
     let name = fresh("wait_timeout");
     let election = with_connections(&name, || {
         let mut conn = MysqlConnection::establish(server().url())?;
-        conn.batch_execute("SET SESSION wait_timeout = 1").unwrap();
+        conn.batch_execute("SET SESSION wait_timeout = 3").unwrap();
         Ok(conn)
     });
     let leader = election.idle_limit(Duration::from_secs(3600)).campaign(SOON).unwrap();
