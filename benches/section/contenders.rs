@@ -12,7 +12,7 @@ use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
 
 use crate::c_client;
 
-mod sql {
+pub mod sql {
     use diesel::{declare_sql_function, sql_types::*};
 
     #[declare_sql_function]

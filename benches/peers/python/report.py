@@ -26,6 +26,8 @@ NOTES = """## How to read it
 * **Each peer in its own best use**: a lock that is made once and a connection that stays open, where the peer can do so;
   no TLS; the fastest driver. PyMySQLLock connects for each section; as it comes, its driver reads the system's
   certificates each time.
+* **async**: on diesel-async, all on one thread. Each question of ours has a number, which its answer repeats; what that costs is
+  the difference between Diesel's typed queries and *the same, numbered*.
 * **Threads**: unpinned, the work is one `SELECT`; medians of 15 rounds in which the rows take turns. Looked at from inside
   the sections, at most two connections are in use for the lock: the holder's, and that of one waiter. The benchmark
   asserts it.

@@ -75,13 +75,17 @@ fn origin(object: &str, file: &str, function: &str) -> Origin {
     }
     // By file, since a function has others inlined; code of Rust's own library belongs to the function that it is in,
     // named first in `<ours as Diesel's>::function`, and last in nothing.
-    let of_crate = |text: &str, folder: &str, path: &str| text.contains(folder) || text.starts_with(path);
     let function = function.trim_start_matches(['<', '&']);
     let our_source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/");
-    if of_crate(file, our_source, "src/") {
+    if file.contains(our_source) || file.starts_with("src/") {
         Origin::Ours
-    } else if of_crate(file, "/diesel-2", "diesel-2") {
+    } else if ["diesel-2", "diesel-async-"]
+        .iter()
+        .any(|name| file.contains(&format!("/{name}")) || file.starts_with(name))
+    {
         Origin::Diesel
+    } else if ["/mysql_async-", "/mysql_common-"].iter().any(|folder| file.contains(folder)) {
+        Origin::ClientLibrary
     } else if function.starts_with("diesel_named_lock::") {
         Origin::Ours
     } else if function.starts_with("diesel::") {

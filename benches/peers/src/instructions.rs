@@ -6,14 +6,16 @@ use test_server::{Product, Server};
 
 use crate::{
     callgrind::{self, Instructions, Origin},
-    contenders,
+    contenders::{self, Contender},
     figure::{Figure, name_of},
+    nonblocking,
 };
 
 /// What connecting and preparing cost is the same for both, and so not in the difference.
 const FEW: u64 = 100;
 const MANY: u64 = 600;
 
+/// Of async sections, the client library is mysql_async, and what is tokio's is with Rust's library.
 const PARTS: [(Origin, &str); 6] = [
     (Origin::Ours, "this crate"),
     (Origin::Diesel, "Diesel"),
@@ -25,8 +27,9 @@ const PARTS: [(Origin, &str); 6] = [
 
 pub fn measure() -> Vec<Figure> {
     let server = Server::start(Product::wanted()).expect("a private server");
-    let titles = contenders::all(server.url()).map(|contender| contender.title);
-    let counts = titles.map(|title| (title, of_a_section(title, server.url())));
+    let counts: Vec<_> = contenders(server.url())
+        .map(|contender| (contender.title, of_a_section(contender.title, server.url())))
+        .collect();
     let sum = |instructions: &Instructions| instructions.values().sum::<f64>();
     let floor = sum(&counts[0].1);
     let figure = |(title, instructions): &(&str, Instructions)| Figure {
@@ -43,6 +46,11 @@ pub fn measure() -> Vec<Figure> {
     counts.iter().map(figure).collect()
 }
 
+fn contenders(url: &str) -> impl Iterator<Item = Contender> {
+    let socket = url.rsplit('=').next().expect("the socket's path");
+    contenders::all(url).into_iter().chain(nonblocking::all(socket))
+}
+
 fn of_a_section(title: &str, database_url: &str) -> Instructions {
     let count = |sections: u64| callgrind::count(&["repeat", title, &sections.to_string()], database_url);
     let few = count(FEW);
@@ -56,7 +64,6 @@ fn of_a_section(title: &str, database_url: &str) -> Instructions {
 /// Only so many sections of one contender, on the server of `DATABASE_URL`.
 pub fn repeat(title: &str, count: u64) {
     let url = env::var("DATABASE_URL").expect("a server");
-    let contenders = contenders::all(&url);
-    let mut contender = contenders.into_iter().find(|contender| contender.title == title).expect("a contender");
+    let mut contender = contenders(&url).find(|contender| contender.title == title).expect("a contender");
     (contender.sections)(count);
 }

@@ -17,6 +17,7 @@ mod contenders;
 mod distributed_lock;
 mod figure;
 mod instructions;
+mod nonblocking;
 #[path = "../../section/pin.rs"]
 mod pin;
 mod processes;

@@ -7,7 +7,7 @@ use crate::{
     contenders::{self, Contender},
     distributed_lock,
     figure::{Figure, name_of},
-    pin, python,
+    nonblocking, pin, python,
     rounds::{interleaved, median},
 };
 
@@ -22,7 +22,8 @@ pub fn measure() -> Vec<Figure> {
 
     // How many times as long as ours each is to take, at least.
     let [floor, typed, ours, reused, by_hand] = contenders::all(server.url());
-    let (mut contenders, aims): (Vec<Contender>, Vec<Option<f64>>) = [
+    let nonblocking = nonblocking::all(socket).map(|contender| (contender, None));
+    let others = [
         (floor, Some(1.0 / 1.10)),
         (typed, None),
         (ours, None),
@@ -32,9 +33,8 @@ pub fn measure() -> Vec<Figure> {
         (python::contender("sqlalchemy-dlock", 10, socket), Some(1.8)),
         (python::contender("PyMySQLLock", 3, socket), Some(50.0)),
         (python::contender("PyMySQLLock-as-it-comes", 1, socket), None),
-    ]
-    .into_iter()
-    .unzip();
+    ];
+    let (mut contenders, aims): (Vec<Contender>, Vec<Option<f64>>) = others.into_iter().chain(nonblocking).unzip();
 
     let rounds = interleaved(&mut contenders);
     assert_all_through_the_socket(server.url());
