@@ -274,6 +274,24 @@ as_root() {
     fi
 }
 
+# PyMySQLLock, for the tests of the guide for its users.
+need_pymysqllock() {
+    local target
+    target=$(target_folder)/pymysqllock || return 1
+    has_venv || install_packages "Python with virtual environments" python3-venv
+    need_python_packages "$target" tests/examples/requirements.txt
+}
+
+has_venv() { python3 -c 'import ensurepip' 2>/dev/null; }
+
+# In the virtual environment $1, what the file $2 lists.
+need_python_packages() {
+    if ! cmp --quiet "$2" "$1/requirements.txt"; then
+        say "installing Python packages into $1"
+        python3 -m venv --clear "$1" && "$1/bin/python" -m pip install --quiet --requirement "$2" && cp "$2" "$1/requirements.txt"
+    fi
+}
+
 # HAProxy and MySQL Router from Debian's sid, unpacked into a folder with all that they need, since installed ones start
 # services. `bin/haproxy` and `bin/mysqlrouter` there run them with their own loader and libraries.
 need_proxies() {

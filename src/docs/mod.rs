@@ -58,6 +58,23 @@ pub mod servers_and_proxies {}
 #[doc = include_str!("from_get_lock.md")]
 pub mod from_get_lock {}
 
+/// Coming from PyMySQLLock.
+///
+/// Of version 0.2.0, the newest on PyPI; every parameter and every method, as its source has them. What it does on MariaDB,
+/// and when its connection is lost, was tried on 10.11.19, with PyMySQL 1.2.4. Names are sent as they are on both sides, so
+/// a Python program and this crate meet at the same lock.
+///
+/// One program with PyMySQLLock, and the same with a [guard](self::guards) of this crate. On one server and one name, they wait for
+/// each other.
+///
+/// ```python
+#[doc = include_str!("from_pymysqllock.py")]
+/// ```
+///
+/// ```no_run
+#[doc = include_str!("from_pymysqllock.rs")]
+/// ```
+///
 #[doc = include_str!("from_pymysqllock.md")]
 pub mod from_pymysqllock {}
 

@@ -4,4 +4,5 @@
 mod demonstrations;
 mod flock;
 mod program;
+mod pymysqllock;
 mod terminal;
