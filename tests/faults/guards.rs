@@ -19,11 +19,11 @@ use crate::{
     stage::{Checkout, Connections, Stage, catch},
 };
 
-const OFTEN: Duration = Duration::from_millis(20);
+pub const OFTEN: Duration = Duration::from_millis(20);
 
 /// The idle limit of a guard, if it has one: after it, the server kills a session that it does not hear.
-const IDLE_LIMIT: Duration = Duration::from_secs(1);
-const IDLE_LIMIT_OF_ONE_SECOND: Duration = Duration::from_secs(3);
+pub const IDLE_LIMIT: Duration = Duration::from_secs(1);
+pub const IDLE_LIMIT_OF_ONE_SECOND: Duration = Duration::from_secs(3);
 
 /// Which argument makes a child hold a guard.
 pub const CHILD: &str = "guard";

@@ -24,6 +24,7 @@ mod server;
 mod servers;
 mod sql;
 mod stage;
+mod started;
 mod witness;
 
 use std::sync::Arc;
@@ -36,8 +37,11 @@ const THREADS: usize = 4;
 
 fn main() {
     if let Some(arguments) = testkit::child::arguments() {
-        let is_guard = arguments.get(2).is_some_and(|what| what == guards::CHILD);
-        return if is_guard { guards::main(&arguments) } else { client::main(&arguments) };
+        return match arguments.get(2).map(String::as_str) {
+            Some(guards::CHILD) => guards::main(&arguments),
+            Some(started::CHILD) => started::main(&arguments),
+            _ => client::main(&arguments),
+        };
     }
     perform::silence_panics_on_purpose();
     let mut arguments = Arguments::from_args();
@@ -63,6 +67,7 @@ fn scenarios() -> Vec<Scenario> {
         limits::scenarios(),
         killed::scenarios(),
         client::scenarios(),
+        started::scenarios(),
         deadlock::scenarios(),
         panics::scenarios(),
         connection::scenarios(),
