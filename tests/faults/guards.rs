@@ -30,7 +30,7 @@ pub const CHILD: &str = "guard";
 
 pub fn scenarios() -> Vec<Scenario> {
     vec![
-        scenario("guard_kept_alive_for_half_a_minute", kept_alive_for_half_a_minute, &[Ok]).pool(&[Kept]),
+        scenario("guard_kept_alive_for_a_minute", kept_alive_for_a_minute, &[Ok]).pool(&[Kept]),
         scenario("guard_connection_killed", connection_killed, &[Lost])
             .free_within(SOON)
             .since("the kill")
@@ -83,12 +83,12 @@ fn connection_killed(stage: &Stage) {
     stage.free_and_serves(conn, &pool);
 }
 
-/// Fifteen times as long as the server lets its session be idle.
-fn kept_alive_for_half_a_minute(stage: &Stage) {
+/// Thirty times as long as the server lets its session be idle.
+fn kept_alive_for_a_minute(stage: &Stage) {
     let pool = stage.pool();
     let (conn, own) = stage.checkout(&pool);
     let conn = guarded(stage, &stage.lock().idle_limit(2 * IDLE_LIMIT), conn, |watched| {
-        stage.check(!watched.lost(Duration::from_secs(30)), "it was lost");
+        stage.check(!watched.lost(Duration::from_secs(60)), "it was lost");
         stage.check(stage.holder() == Some(own), "it is not held");
     });
     stage.free_and_serves(conn, &pool);

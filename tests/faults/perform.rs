@@ -19,7 +19,7 @@ use crate::{
 pub const ON_PURPOSE: &str = "on purpose";
 
 /// Longer than anything that a scenario waits for.
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(90);
 
 pub fn silence_panics_on_purpose() {
     let others = panic::take_hook();
