@@ -65,6 +65,7 @@ fn report(section: u64) -> Report {
         section: SectionId(section),
         connection: Some(section),
         in_turn: false,
+        by_guard: false,
         locks: 1,
         timeout: Some(Duration::from_secs(1)),
         waited: Duration::from_millis(1),

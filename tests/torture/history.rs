@@ -68,6 +68,7 @@ pub struct Report {
     pub connection: Option<u64>,
     /// It came with its turn in the queue of the process.
     pub in_turn: bool,
+    pub by_guard: bool,
     /// How many locks it was over.
     pub locks: usize,
     /// `None`: for ever.

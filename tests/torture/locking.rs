@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use diesel::r2d2::PooledConnection;
 use diesel_named_lock::{NamedLock, NamedLockError, pool::NamedLockPool};
 
-use crate::{by_hand, history::Outcome, manager::Manager};
+use crate::{by_hand, guards, history::Outcome, manager::Manager, workload::Guarded};
 
 pub type Conn = PooledConnection<Manager>;
 pub type Locks = NamedLockPool<Manager>;
@@ -16,6 +16,9 @@ pub enum Place<'p> {
     On(&'p mut Conn),
     /// On the one that comes with its turn in the queue of the process, perhaps with the lock.
     InTurn(&'p Locks),
+    /// By a guard.
+    Owned(Conn, Guarded),
+    OwnedInTurn(&'p Locks, Guarded),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -74,28 +77,30 @@ pub enum WorkError {
     Chosen,
 }
 
-pub type Work<'w> = dyn FnMut(&mut Conn) -> Result<(), WorkError> + 'w;
+pub type Work<'w> = dyn FnMut(&mut Conn) -> Result<(), WorkError> + Send + 'w;
 
 pub fn section(locking: Locking, place: Place<'_>, order: &Order, work: &mut Work<'_>) -> Verdict {
     match (locking, place) {
         (Locking::Ours, place) => ours(place, order, work).unwrap_or_else(|error| told_by(&error)),
         (by_hand, Place::On(conn)) => by_hand::section(by_hand, conn, order, work),
-        (_, Place::InTurn(_)) => unreachable!("no queue by hand"),
+        _ => unreachable!("no queue and no guard by hand"),
     }
 }
 
 fn ours(place: Place<'_>, order: &Order, work: &mut Work<'_>) -> Result<Verdict, NamedLockError> {
-    let lock = order.lock()?;
-    if order.transaction {
-        let outcome = match place {
-            Place::On(conn) => lock.run_transaction(conn, work),
-            Place::InTurn(locks) => locks.run_transaction(&lock, work),
-        };
-        return Ok(of_transaction(&outcome));
-    }
+    let (lock, transaction) = (order.lock()?, order.transaction);
     let section = match place {
+        Place::On(conn) if transaction => return Ok(of_transaction(&lock.run_transaction(conn, work))),
+        Place::InTurn(locks) if transaction => return Ok(of_transaction(&locks.run_transaction(&lock, work))),
         Place::On(conn) => lock.section(conn, work)?,
         Place::InTurn(locks) => locks.section(&lock, work)?,
+        Place::Owned(conn, Guarded { watched }) => {
+            let guard = lock.acquire(conn).map_err(|failed| failed.error)?;
+            return Ok(guards::section(guard, watched, transaction, work));
+        }
+        Place::OwnedInTurn(locks, Guarded { watched }) => {
+            return Ok(guards::section(locks.acquire(&lock)?, watched, transaction, work));
+        }
     };
     Ok(of_section(&section.value, section.error.as_ref()))
 }

@@ -29,6 +29,7 @@ mod checker;
 mod checker_tests;
 mod control;
 mod crew;
+mod guards;
 mod healthy;
 mod history;
 mod leaks;

@@ -59,10 +59,21 @@ impl Message {
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Section(Report { section, connection, in_turn, locks, timeout, waited, outcome, alone, within }) => {
+            Self::Section(Report {
+                section,
+                connection,
+                in_turn,
+                by_guard,
+                locks,
+                timeout,
+                waited,
+                outcome,
+                alone,
+                within,
+            }) => {
                 write!(
                     f,
-                    "section {} {} {in_turn} {locks} {} {} {} {alone} {within}",
+                    "section {} {} {in_turn} {by_guard} {locks} {} {} {} {alone} {within}",
                     section.0,
                     connection.map_or_else(|| "-".to_owned(), |id| id.to_string()),
                     timeout.map_or_else(|| "-".to_owned(), |timeout| timeout.as_micros().to_string()),
@@ -104,6 +115,7 @@ fn read_report(mut words: SplitAsciiWhitespace<'_>) -> Option<Report> {
         section: SectionId(words.next()?.parse().ok()?),
         connection: words.next()?.parse().ok(),
         in_turn: words.next()?.parse().ok()?,
+        by_guard: words.next()?.parse().ok()?,
         locks: words.next()?.parse().ok()?,
         timeout: words.next()?.parse().ok().map(Duration::from_micros),
         waited: Duration::from_micros(words.next()?.parse().ok()?),

@@ -43,7 +43,8 @@ impl Performer<'_> {
     /// Panics on if the inner section was to panic: through the outer one.
     pub fn perform(self, place: Place<'_>, plan: &Plan, mut connection: Option<u64>) {
         let (begun, mut waited) = (Instant::now(), None);
-        let in_turn = matches!(place, Place::InTurn(_));
+        let in_turn = matches!(place, Place::InTurn(_) | Place::OwnedInTurn(..));
+        let by_guard = matches!(place, Place::Owned(..) | Place::OwnedInTurn(..));
         let names: Vec<_> = plan.locks.iter().map(|&lock| NAMES[lock]).collect();
         let mut work = |conn: &mut Conn| {
             waited.get_or_insert_with(|| begun.elapsed());
@@ -60,7 +61,8 @@ impl Performer<'_> {
         let panicked = Verdict { outcome: Outcome::Panicked, alone: false };
         let Verdict { outcome: told, alone } = *outcome.as_ref().unwrap_or(&panicked);
         let (section, locks, within) = (self.section_id(plan.number), names.len(), plan.within);
-        let report = Report { section, connection, in_turn, locks, timeout, waited, outcome: told, alone, within };
+        let report =
+            Report { section, connection, in_turn, by_guard, locks, timeout, waited, outcome: told, alone, within };
         Message::Section(report).send();
         if let Err(panic) = outcome {
             resume_unwind(panic);

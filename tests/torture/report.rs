@@ -34,6 +34,7 @@ impl Summary {
         let reports = &self.history.reports;
         let ran = reports.iter().filter(|report| report.outcome.ran()).count();
         let in_turn = reports.iter().filter(|report| report.in_turn && report.outcome.ran()).count();
+        let by_guard = reports.iter().filter(|report| report.by_guard && report.outcome.ran()).count();
         let outcomes = tally(reports.iter().map(|report| format!("{:?}", report.outcome)));
         let faults = self.faults.iter().map(|(fault, count)| (fault.to_string(), *count)).collect();
         let waited = |report: &Report| report.waited;
@@ -51,6 +52,7 @@ impl Summary {
         println!("{:>18}  without an end: their process was killed", self.cut_short());
         println!("async       {} of those that ran", self.of_tasks());
         println!("in turn     {in_turn} of those that ran, {} of them by hand-off", self.hand_offs);
+        println!("by guard    {by_guard} of those that ran");
         println!("waits       {:.3} s the longest, at most {:.3} s beyond the timeout", longest(), beyond());
         println!("events      {}, and {} updates", self.history.events.len(), self.history.writes.len());
         println!("faults      {}", self.faults.values().sum::<usize>());

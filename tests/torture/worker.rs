@@ -121,9 +121,10 @@ fn run_sections(orders: &Orders, thread: u8, locks: &Locks, control: &Control, w
     while control.may_go_on() {
         let plan = planner.next_plan();
         watch.begin(thread, plan.number);
-        match in_turn {
-            Some(locks) => performer.perform_all(Place::InTurn(locks), &plan, None),
-            None => on_a_connection(locks.pool(), performer, &plan),
+        match (in_turn, plan.guarded) {
+            (Some(locks), None) => performer.perform_all(Place::InTurn(locks), &plan, None),
+            (Some(locks), Some(guarded)) => performer.perform_all(Place::OwnedInTurn(locks, guarded), &plan, None),
+            (None, _) => on_a_connection(locks.pool(), performer, &plan),
         }
         watch.end(thread);
         planner.pause().into_iter().for_each(thread::sleep);
@@ -134,7 +135,11 @@ fn on_a_connection(pool: &Pool<Manager>, performer: Performer<'_>, plan: &Plan) 
     match pool.get() {
         Ok(mut conn) => {
             let connection = look_at(&mut conn, &[], performer);
-            performer.perform_all(Place::On(&mut conn), plan, connection);
+            let place = match plan.guarded {
+                Some(guarded) if performer.locking == Locking::Ours => Place::Owned(conn, guarded),
+                _ => Place::On(&mut conn),
+            };
+            performer.perform_all(place, plan, connection);
         }
         Err(error) => {
             let Performer { process, life, .. } = performer;

@@ -29,6 +29,15 @@ pub struct Plan {
     pub within: bool,
     /// It is inside of another section, and queues for a connection of its own, where its thread queues at all.
     pub apart: bool,
+    /// A thread runs it by a guard instead of a closure.
+    pub guarded: Option<Guarded>,
+}
+
+/// A guard, which goes to another thread for its work.
+#[derive(Debug, Clone, Copy)]
+pub struct Guarded {
+    /// Before, it is watched for so long.
+    pub watched: Option<Duration>,
 }
 
 /// How a task comes to its section, and what becomes of its future.
@@ -83,6 +92,7 @@ impl Planner {
             _ => self.several(),
         };
         let mut plan = self.section_over(locks);
+        plan.guarded = self.chance(25).then(|| self.guarded());
         if self.chance(30) {
             plan.inner = Some(Box::new(self.inner_of(&plan)));
         }
@@ -123,6 +133,7 @@ impl Planner {
             catches: self.chance(50),
             within: false,
             apart: false,
+            guarded: None,
         }
     }
 
@@ -141,13 +152,18 @@ impl Planner {
             }
         };
         plan.reentrant = self.chance(80);
-        plan.apart = self.chance(20);
+        plan.within = plan.locks.iter().any(|lock| outer.locks.contains(lock));
+        // Who waits for a lock whose guard is elsewhere waits for its timeout.
+        plan.apart = self.chance(20) && !(outer.guarded.is_some() && plan.within);
         if plan.apart {
             // Others may be in the same place, with all connections among them.
             plan.timeout = plan.timeout.map(|timeout| timeout.clamp(Duration::from_millis(1), HASTY)).or(Some(HASTY));
         }
-        plan.within = plan.locks.iter().any(|lock| outer.locks.contains(lock));
         plan
+    }
+
+    fn guarded(&mut self) -> Guarded {
+        Guarded { watched: self.chance(50).then(|| Duration::from_micros(self.rng.u64(..3_000))) }
     }
 
     fn timeout(&mut self) -> Option<Duration> {

@@ -89,6 +89,7 @@ impl TaskPerformer<'_> {
             section,
             connection: connection.copied(),
             in_turn: manner.in_turn,
+            by_guard: manner.guard,
             locks,
             timeout: plan.timeout,
             waited,
