@@ -2,7 +2,8 @@
 //!
 //! A session's statements run one after the other, and the server frees a session's locks after its last one. So whatever
 //! a section has written on the session that took its lock was written under the lock, even if the session was killed
-//! later and its caller told so: no two sections may overlap, whatever they were told.
+//! later and its caller told so: no two sections may overlap, whatever they were told. (A leader writes on another session:
+//! no two may overlap that were told they were alone.)
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,6 +13,7 @@ use std::{
 use crate::{
     healthy,
     history::{Event, History, Outcome, Report, Write},
+    tables::LEADER,
     violation::{Kind, Violation},
 };
 
@@ -55,9 +57,10 @@ fn stays(events: &[Event]) -> BTreeMap<&str, Vec<Stay<'_>>> {
 
 fn overlaps(events: &[Event], told: &HashMap<u64, &Report>) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for stays in stays(events).into_values() {
+    for (name, stays) in stays(events) {
         let mut inside: Vec<&Stay<'_>> = Vec::new();
-        for stay in &stays {
+        let is_alone = |stay: &&Stay<'_>| told.get(&stay.first.section).is_some_and(|report| report.alone);
+        for stay in stays.iter().filter(|stay| name != LEADER || is_alone(stay)) {
             inside.retain(|other| other.last.id > stay.first.id);
             // On the same session one section is inside of the other, and may be.
             let rival = inside.iter().find(|other| other.first.connection != stay.first.connection);

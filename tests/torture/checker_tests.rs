@@ -7,6 +7,7 @@ use libtest_mimic::{Failed, Trial};
 use crate::{
     checker::check,
     history::{Event, Gone, History, Killed, Outcome, Report, SectionId, Write},
+    tables::LEADER,
     violation::Kind,
 };
 
@@ -28,6 +29,16 @@ pub fn trials() -> Vec<Trial> {
         trial("two_at_once", with_events(&[FIRST, SECOND, FIRST, SECOND], &[FIRST, SECOND]), &[Kind::Overlap]),
         trial("one_told_ok_amid_another", with_events(&[FIRST, SECOND, FIRST], &[SECOND]), &[Kind::FalseOk]),
         trial("one_inside_of_two_killed_ones", with_events(&[FIRST, SECOND, FIRST], &[]), &[Kind::Overlap]),
+        trial(
+            "two_leaders_at_once",
+            led(with_events(&[FIRST, SECOND, FIRST, SECOND], &[FIRST, SECOND])),
+            &[Kind::Overlap],
+        ),
+        trial(
+            "a_leader_that_writes_on_after_its_loss",
+            led(with_events(&[FIRST, SECOND, FIRST, SECOND], &[SECOND])),
+            &[],
+        ),
         trial("a_missing_update", told(report(FIRST)), &[Kind::LostUpdate]),
         trial("a_timeout_before_its_time", told(timeout), &[Kind::TooEarly]),
         trial("a_waiter_that_was_not_woken", written(told(patient)), &[Kind::NeverWoken]),
@@ -103,6 +114,12 @@ fn written(history: History) -> History {
         value: value + 1,
     };
     History { writes: (0..).zip(&history.reports).map(write).collect(), ..history }
+}
+
+/// The same, by leaders.
+fn led(mut history: History) -> History {
+    history.events.iter_mut().for_each(|event| event.name = LEADER.to_owned());
+    history
 }
 
 /// Events of these sections in this order, of which those were told `Ok`.

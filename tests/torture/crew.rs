@@ -250,8 +250,21 @@ impl Drop for Stopped {
 }
 
 fn arguments(orders: &Orders) -> Vec<String> {
-    let Orders { url, tcp_url, seed, process, life, threads, tasks, connections, in_turn, untested, locking, hasty } =
-        orders;
+    let Orders {
+        url,
+        tcp_url,
+        seed,
+        process,
+        life,
+        threads,
+        tasks,
+        leaders,
+        connections,
+        in_turn,
+        untested,
+        locking,
+        hasty,
+    } = orders;
     let mut arguments = vec![
         format!("--url={url}"),
         format!("--tcp-url={tcp_url}"),
@@ -260,6 +273,7 @@ fn arguments(orders: &Orders) -> Vec<String> {
         format!("--life={life}"),
         format!("--threads={threads}"),
         format!("--tasks={tasks}"),
+        format!("--leaders={leaders}"),
         format!("--connections={connections}"),
         format!("--in-turn={in_turn}"),
         format!("--locking={}", word(locking)),

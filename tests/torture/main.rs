@@ -1,5 +1,6 @@
-//! Several processes run thousands of sections over a few locks, many of them through a `NamedLockPool`, blocking ones and async
-//! ones, while a tormentor kills their statements, their sessions and themselves, and futures are dropped. A checker reads the history and says whether a promise was broken.
+//! Several processes run thousands of sections over a few locks, many of them through a `NamedLockPool` or by guards, blocking
+//! ones and async ones, and lead in turn, while a tormentor kills their statements, their sessions and themselves, and futures
+//! are dropped. A checker reads the history and says whether a promise was broken.
 //!
 //! `cargo test --test torture --all-features` takes a quarter of a minute, with `-- --long` some minutes. `--seed`
 //! repeats a run's faults: which, in which order and at which distance. (What each of them meets depends on the machine.)
@@ -32,6 +33,7 @@ mod crew;
 mod guards;
 mod healthy;
 mod history;
+mod leaders;
 mod leaks;
 mod locking;
 mod look;
@@ -98,7 +100,7 @@ fn torture(seed: u64, long: bool) -> Result<(), Failed> {
         true => (100_000, 5_000, Duration::from_millis(50), minutes(30)),
         false => (4_000, 400, Duration::from_millis(20), minutes(3)),
     };
-    let settings = Settings { sections, faults, pace, limit, tasks: 2, ..common(Locking::Ours, seed) };
+    let settings = Settings { sections, faults, pace, limit, tasks: 2, leaders: 1, ..common(Locking::Ours, seed) };
     let summary = run(server(), &settings).map_err(|error| error.to_string())?;
     summary.print(server());
     summary.print_violations();
@@ -159,6 +161,7 @@ fn common(locking: Locking, seed: u64) -> Settings {
         processes: 4,
         threads: 4,
         tasks: 0,
+        leaders: 0,
         connections: 3,
         sections: 0,
         faults: 0,

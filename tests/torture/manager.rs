@@ -40,12 +40,8 @@ impl ManageConnection for Manager {
     type Error = r2d2::Error;
 
     fn connect(&self) -> Result<MysqlConnection, r2d2::Error> {
-        let mut conn = MysqlConnection::establish(&self.url).map_err(r2d2::Error::ConnectionError)?;
-        let session = until_answered(|| sql_query("SELECT CONNECTION_ID() AS id").get_result::<Session>(&mut conn));
-        let Session { id } =
-            session.map_err(ConnectionError::CouldntSetupConfiguration).map_err(r2d2::Error::ConnectionError)?;
+        let (conn, id) = connect(&self.url).map_err(r2d2::Error::ConnectionError)?;
         Message::Opened(id).send();
-        conn.set_instrumentation(Witness::new(id, &self.url));
         Ok(conn)
     }
 
@@ -57,6 +53,15 @@ impl ManageConnection for Manager {
     fn has_broken(&self, conn: &mut MysqlConnection) -> bool {
         conn.is_broken()
     }
+}
+
+/// With a witness. Also its session.
+pub fn connect(url: &str) -> Result<(MysqlConnection, u64), ConnectionError> {
+    let mut conn = MysqlConnection::establish(url)?;
+    let session = until_answered(|| sql_query("SELECT CONNECTION_ID() AS id").get_result::<Session>(&mut conn));
+    let Session { id } = session.map_err(ConnectionError::CouldntSetupConfiguration)?;
+    conn.set_instrumentation(Witness::new(id, url));
+    Ok((conn, id))
 }
 
 /// `KILL QUERY` may strike some in a row.

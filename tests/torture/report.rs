@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fmt::Display,
+    ops::Range,
     time::Duration,
 };
 
@@ -30,7 +31,7 @@ pub struct Summary {
 
 impl Summary {
     pub fn print(&self, server: &Server) {
-        let Settings { seed, processes, threads, tasks, connections, .. } = self.settings;
+        let Settings { seed, processes, threads, tasks, leaders, connections, .. } = self.settings;
         let reports = &self.history.reports;
         let ran = reports.iter().filter(|report| report.outcome.ran()).count();
         let in_turn = reports.iter().filter(|report| report.in_turn && report.outcome.ran()).count();
@@ -45,12 +46,13 @@ impl Summary {
         println!("server      {} {}", server.product(), server.version());
         println!("seed        {seed}");
         println!(
-            "workers     {processes} processes, {threads} threads, {tasks} tasks and {connections} connections in each"
+            "workers     {processes} processes; {threads} threads, {tasks} tasks, {leaders} leaders and {connections} connections in each"
         );
         println!("sections    {}, of which {ran} came to run", reports.len());
         list(&outcomes);
         println!("{:>18}  without an end: their process was killed", self.cut_short());
-        println!("async       {} of those that ran", self.of_tasks());
+        println!("async       {} of those that ran", self.that_ran(threads..threads + tasks));
+        println!("leaders     {} of those that ran", self.that_ran(threads + tasks..u8::MAX));
         println!("in turn     {in_turn} of those that ran, {} of them by hand-off", self.hand_offs);
         println!("by guard    {by_guard} of those that ran");
         println!("waits       {:.3} s the longest, at most {:.3} s beyond the timeout", longest(), beyond());
@@ -70,9 +72,9 @@ impl Summary {
         println!("duration    {:.1} s", self.time.as_secs_f64());
     }
 
-    fn of_tasks(&self) -> usize {
-        let is_of_a_task = |report: &&Report| report.section.thread() >= self.settings.threads;
-        self.history.reports.iter().filter(is_of_a_task).filter(|report| report.outcome.ran()).count()
+    fn that_ran(&self, threads: Range<u8>) -> usize {
+        let is_theirs = |report: &&Report| threads.contains(&report.section.thread());
+        self.history.reports.iter().filter(is_theirs).filter(|report| report.outcome.ran()).count()
     }
 
     /// How many sections have left events, and no report.

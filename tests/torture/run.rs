@@ -34,6 +34,8 @@ pub struct Settings {
     pub threads: u8,
     /// Besides, in each process: tasks of an async runtime, whose sections are dropped now and then.
     pub tasks: u8,
+    /// And so many threads that campaign to lead.
+    pub leaders: u8,
     /// In each process's pool.
     pub connections: u32,
     /// It ends when so many sections came to run, and there have been so many faults.
@@ -105,6 +107,7 @@ fn orders(server: &Server, settings: &Settings, process: u8) -> Orders {
         life: 0,
         threads: settings.threads,
         tasks: settings.tasks,
+        leaders: settings.leaders,
         connections: settings.connections,
         in_turn,
         untested: process % 3 == 2,

@@ -13,7 +13,14 @@ use diesel::{
 use crate::history::History;
 
 /// The locks, and their counters.
-pub const NAMES: [&str; 4] = ["torture:a", "torture:b", "torture:c", "torture:d"];
+pub const NAMES: [&str; 5] = ["torture:a", "torture:b", "torture:c", "torture:d", LEADER];
+
+/// Who leads. Nobody else takes this lock; sections are over the [others](SECTIONS).
+pub const LEADER: &str = "torture:leader";
+pub const SECTIONS: usize = NAMES.len() - 1;
+
+/// As this crate ships it.
+const FENCES: &str = include_str!("../../migrations/2026-11-23-120000-namedlock_create_named_lock_fences/up.sql");
 
 diesel::table! {
     events (id) {
@@ -47,7 +54,7 @@ diesel::define_sql_function! { fn connection_id() -> Unsigned<BigInt>; }
 
 /// MyISAM knows no transactions: an event is there at once for all, and no roll-back takes it away.
 const TABLES: &str = "
-    DROP TABLE IF EXISTS events, writes, counters;
+    DROP TABLE IF EXISTS events, writes, counters, named_lock_fences;
     CREATE TABLE events (
         id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
         section BIGINT UNSIGNED NOT NULL, name VARCHAR(16) NOT NULL,
@@ -67,6 +74,7 @@ const TABLES: &str = "
 
 pub fn create(conn: &mut MysqlConnection) -> QueryResult<()> {
     conn.batch_execute(TABLES)?;
+    conn.batch_execute(FENCES)?;
     for name in NAMES {
         let row = (counters::name.eq(name), counters::value.eq(0), counters::section.eq(0));
         diesel::insert_into(counters::table).values(row).execute(conn)?;

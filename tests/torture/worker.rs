@@ -15,6 +15,7 @@ use diesel_named_lock::pool::{HandedOffEvent, HandleLockEvent, NamedLockPool};
 
 use crate::{
     control::Control,
+    leaders,
     locking::{Locking, Locks, Place},
     look::look_at,
     manager::Manager,
@@ -42,6 +43,8 @@ pub struct Orders {
     pub threads: u8,
     #[arg(long)]
     pub tasks: u8,
+    #[arg(long)]
+    pub leaders: u8,
     #[arg(long)]
     pub connections: u32,
     /// So many of the threads take their sections through a `NamedLockPool`.
@@ -75,7 +78,7 @@ pub fn run(orders: &Orders) {
         .build(Manager::new(&orders.url))
         .expect("a pool");
     let locks = NamedLockPool::builder(pool).event_handler(Box::new(Teller)).build();
-    let workers = usize::from(orders.threads + orders.tasks);
+    let workers = usize::from(orders.threads + orders.tasks + orders.leaders);
     let (control, watch) = (Control::new(workers), Watch::new(workers));
     let tasks = (orders.tasks > 0).then(|| Tasks::new(orders));
     thread::scope(|scope| {
@@ -86,6 +89,10 @@ pub fn run(orders: &Orders) {
         for (tasks, task) in tasks.iter().flat_map(|tasks| (0..orders.tasks).map(move |task| (tasks, task))) {
             let (control, watch) = (&control, &watch);
             scope.spawn(move || tasks.run_sections(orders, orders.threads + task, control, watch));
+        }
+        for leader in 0..orders.leaders {
+            let (control, watch, thread) = (&control, &watch, orders.threads + orders.tasks + leader);
+            scope.spawn(move || leaders::lead(orders, thread, control, watch));
         }
         scope.spawn(|| watch.look(orders, &control));
         // Here, so that the end of the input is noticed whatever the threads do.

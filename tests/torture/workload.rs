@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::tables::NAMES;
+use crate::tables::SECTIONS;
 
 /// One section, with what goes on inside.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub number: u32,
-    /// Indices into [`NAMES`], in no order.
+    /// Indices into [`NAMES`](crate::tables::NAMES), in no order.
     pub locks: Vec<usize>,
     /// `None`: for ever.
     pub timeout: Option<Duration>,
@@ -180,11 +180,11 @@ impl Planner {
 
     fn lock(&mut self) -> usize {
         // The first is the busiest.
-        self.rng.usize(..NAMES.len()).min(self.rng.usize(..NAMES.len()))
+        self.rng.usize(..SECTIONS).min(self.rng.usize(..SECTIONS))
     }
 
     fn several(&mut self) -> Vec<usize> {
-        let mut locks: Vec<usize> = (0..NAMES.len()).collect();
+        let mut locks: Vec<usize> = (0..SECTIONS).collect();
         self.rng.shuffle(&mut locks);
         locks.truncate(self.rng.usize(2..=3));
         locks
