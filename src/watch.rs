@@ -58,7 +58,8 @@ impl Watch {
         self.lost.get().is_some()
     }
 
-    /// Waits for at most `timeout` until [`is_lost`](Self::is_lost), and returns that.
+    /// Waits for at most `timeout` until [`is_lost`](Self::is_lost), and returns that. Blocks the thread: not for an async closure, whose
+    /// task also sends the pings.
     pub fn lost(&self, timeout: Duration) -> bool {
         let start = Instant::now();
         let mut waiting = self.lock();

@@ -19,7 +19,10 @@ use diesel::{
 };
 use diesel_async::TransactionManager;
 use futures_core::Stream;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::unconstrained,
+    time::{sleep, timeout},
+};
 
 use super::{
     Driver,
@@ -100,7 +103,11 @@ impl<C: NamedLockConnection> Driver<C> for Nonblocking {
     /// As text first: on a connection that is out of step, preparing a statement may wait for ever.
     async fn kill_own(conn: &mut C) -> bool {
         match timeout(KILL_LIMIT, conn.batch_execute(KILL_OWN)).await {
-            Err(_) => return false,
+            Err(_) => {
+                // It may never have been sent: rows that are still to be read come first.
+                close(conn);
+                return false;
+            }
             Ok(Err(_)) => drop(Self::execute(conn, KillOwn).await),
             Ok(Ok(())) => {}
         }
@@ -183,5 +190,6 @@ pub(crate) fn close<C: NamedLockConnection>(conn: &mut C) {
 }
 
 fn poll_once(future: impl Future) {
-    let _ = pin!(future).poll(&mut Context::from_waker(Waker::noop()));
+    // A task that has used up its budget would not send anything.
+    let _ = pin!(unconstrained(future)).poll(&mut Context::from_waker(Waker::noop()));
 }

@@ -110,8 +110,7 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
         let start = Instant::now();
         let mut backoff = Backoff::new(self.longest_pause);
         loop {
-            let left = timeout.saturating_sub(start.elapsed());
-            let error = match self.attempt(left) {
+            let error = match self.attempt(start, timeout) {
                 Ok(leadership) => return Ok(leadership),
                 Err(error) => error,
             };
@@ -175,9 +174,11 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
         (self.connect)().map_err(CampaignError::NoConnection)
     }
 
-    fn attempt(&self, timeout: Duration) -> Result<Leadership<C>, CampaignError> {
-        let lock = self.lock.clone().timeout(timeout).idle_limit(self.idle_limit);
-        let guard = lock.acquire(self.connected()?).map_err(NamedLockError::from)?;
+    fn attempt(&self, start: Instant, timeout: Duration) -> Result<Leadership<C>, CampaignError> {
+        let conn = self.connected()?;
+        let left = timeout.saturating_sub(start.elapsed());
+        let guard = self.lock.clone().timeout(left).idle_limit(self.idle_limit).acquire(conn);
+        let guard = guard.map_err(NamedLockError::from)?;
         self.begin(guard)
     }
 

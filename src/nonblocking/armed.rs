@@ -6,6 +6,7 @@ use std::{
 };
 
 use log::warn;
+use tokio::runtime::Handle;
 
 use super::owned_connection::OwnedConnection;
 use crate::{
@@ -58,11 +59,13 @@ pub(super) struct Armed<P: Connection> {
     /// `None`: disarmed.
     conn: Option<P>,
     hold: Hold,
+    /// The one that it was armed in.
+    runtime: Option<Handle>,
 }
 
 impl<P: Connection> Armed<P> {
     pub(super) fn new(conn: P, hold: Hold) -> Self {
-        Self { conn: Some(conn), hold }
+        Self { conn: Some(conn), hold, runtime: Handle::try_current().ok() }
     }
 
     pub(super) fn parts(&mut self) -> (&mut P::Target, &mut Hold) {
@@ -88,9 +91,11 @@ const ARMED: &str = "armed until it is disarmed, which consumes it";
 impl<P: Connection> Drop for Armed<P> {
     fn drop(&mut self) {
         if let Some(conn) = self.conn.take() {
+            // The pool may have to replace it.
+            let _entered = self.runtime.as_ref().map(Handle::enter);
+            conn.give_up();
             let connection = self.hold.session().get();
             warn!(target: TARGET, connection; "{}: dropped before its release, the session is killed", self.hold.names());
-            conn.give_up();
         }
     }
 }

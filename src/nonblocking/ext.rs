@@ -77,7 +77,7 @@ pub trait NamedLockExt: NamedLockConnection {
         async move {
             let (names, request) = lock?.into_request()?;
             match section::begin(self, names, request).await.map_err(|not_begun| not_begun.into_parts().1) {
-                Ok(begun) => begun.run(work).await.1.into_result().map(Some),
+                Ok(begun) => begun.run(work).await.into_result().map(Some),
                 Err(NamedLockError::Timeout { .. }) => Ok(None),
                 Err(error) => Err(error.into()),
             }

@@ -10,7 +10,7 @@ use diesel::result::QueryResult;
 
 use super::{
     NamedLock, OwnedConnection,
-    section::{self, Begun},
+    section::{self, Begun, Finished},
     transaction::transaction,
     watched::{self, Watchable, WatchedGuard},
     work::AsyncWork,
@@ -99,7 +99,7 @@ impl<C: OwnedConnection> NamedLockGuard<C> {
     /// * [`TransactionLeftOpen`](NamedLockError::TransactionLeftOpen) if a transaction was open. It was rolled back. The lock
     ///   was held to the end.
     pub async fn release(self) -> Result<C, GuardError<C>> {
-        let (Owned(conn), section) = self.0.finish(()).await;
+        let Finished { conn: Owned(conn), section, .. } = self.0.finish(()).await;
         match section.error {
             None => Ok(conn),
             Some(error) => Err(GuardError { conn, error }),

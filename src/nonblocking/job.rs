@@ -125,7 +125,7 @@ impl SingletonJob {
                 Err(not_begun) => return Ok(not_run(not_begun.with_holder().await.into_parts().1)?),
             };
             let ran = caught(run_begun(&job, begun.conn(), work)).await;
-            let section = begun.finish(ran).await.1;
+            let section = begun.finish(ran).await.section;
             job.released(section.value.unwrap_or_else(|panic| resume_unwind(panic)), section.error)
         }
     }
@@ -188,10 +188,10 @@ where
         Err(not_begun) => return Err(JobError::from(not_begun.into_parts().1).into()),
     };
     let worked = match job.start::<Nonblocking, C>(begun.conn(), &past).await {
-        Ok(()) => Ok(caught(work(begun.conn())).await),
+        Ok(()) => Ok(caught(async { work(begun.conn()).await }).await),
         Err(error) => Err(error),
     };
-    let section = begun.finish(worked).await.1;
+    let section = begun.finish(worked).await.section;
     match section.value? {
         Ok(result) => job.end::<Nonblocking, C, T, E>(conn, result, section.error).await,
         Err(panic) => {

@@ -127,7 +127,7 @@ impl<C: OwnedConnection> LeaderElection<C> {
         let start = Instant::now();
         let mut backoff = Backoff::new(self.longest_pause);
         loop {
-            let error = match self.attempt(timeout.saturating_sub(start.elapsed())).await {
+            let error = match self.attempt(start, timeout).await {
                 Ok(leadership) => return Ok(leadership),
                 Err(error) => error,
             };
@@ -178,9 +178,11 @@ impl<C: OwnedConnection> LeaderElection<C> {
         (self.connect)().await.map_err(CampaignError::NoConnection)
     }
 
-    async fn attempt(&self, timeout: Duration) -> Result<Leadership<C>, CampaignError> {
-        let lock = self.lock.clone().timeout(timeout).idle_limit(self.idle_limit);
-        let guard = lock.acquire(self.connected().await?).await.map_err(NamedLockError::from)?;
+    async fn attempt(&self, start: Instant, timeout: Duration) -> Result<Leadership<C>, CampaignError> {
+        let conn = self.connected().await?;
+        let left = timeout.saturating_sub(start.elapsed());
+        let lock = self.lock.clone().timeout(left).idle_limit(self.idle_limit);
+        let guard = lock.acquire(conn).await.map_err(NamedLockError::from)?;
         #[cfg(feature = "fence")]
         let (guard, term) = self.with_term(guard).await?;
         let connection = guard.connection_id().get();

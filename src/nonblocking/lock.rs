@@ -171,7 +171,7 @@ impl NamedLock {
         let (names, request) = (self.0.locks().clone(), self.0.request());
         async move {
             match section::begin(conn, names, request?).await {
-                Ok(begun) => Ok(begun.run(work).await.1),
+                Ok(begun) => Ok(begun.run(work).await),
                 Err(not_begun) => Err(not_begun.with_holder().await.into_parts().1),
             }
         }

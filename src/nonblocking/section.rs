@@ -33,6 +33,14 @@ pub(super) struct Begun<P: Connection> {
     granted: Instant,
 }
 
+/// A section that has ended.
+pub(super) struct Finished<P, T> {
+    pub(super) conn: P,
+    pub(super) section: Section<T>,
+    /// The session, which may still be at a statement of the closure.
+    pub(super) was_killed: bool,
+}
+
 /// A section that did not begin.
 pub(super) struct NotBegun<P: Connection> {
     armed: Armed<P>,
@@ -72,15 +80,15 @@ impl<P: Connection> NotBegun<P> {
 }
 
 impl<P: Connection> Begun<P> {
-    pub(super) async fn run<T, F>(mut self, work: F) -> (P, Section<T>)
+    pub(super) async fn run<T, F>(mut self, work: F) -> Section<T>
     where
         T: Send,
         for<'r> F: AsyncFnOnce(&'r mut P::Target) -> T + AsyncWork<&'r mut P::Target, T, Future: Send> + Send,
     {
-        match caught(work(self.conn())).await {
-            Ok(value) => self.finish(value).await,
+        match caught(async { work(self.conn()).await }).await {
+            Ok(value) => self.finish(value).await.section,
             Err(panic) => {
-                let _ = self.finish(()).await;
+                self.finish(()).await;
                 resume_unwind(panic)
             }
         }
@@ -122,6 +130,7 @@ impl<P: Connection> Begun<P> {
     pub(super) async fn kill(&mut self) {
         status::mark_broken(self.conn());
         kill_own::<Nonblocking, _>(self.conn()).await;
+        self.armed.parts().1.set_killed();
     }
 
     pub(super) fn waited(&self) -> Duration {
@@ -151,7 +160,7 @@ impl<P: Connection> Begun<P> {
         Self { armed, waited, granted: Instant::now() }
     }
 
-    pub(super) async fn finish<T>(mut self, value: T) -> (P, Section<T>) {
+    pub(super) async fn finish<T>(mut self, value: T) -> Finished<P, T> {
         let (waited, granted) = (self.waited, self.granted);
         let (conn, hold) = self.armed.parts();
         let error = hold.release::<Nonblocking, _>(conn).await.err();
@@ -162,6 +171,7 @@ impl<P: Connection> Begun<P> {
             None => debug!(target: TARGET, waited:?, held:?, connection; "released {}", hold.names()),
             Some(error) => warn!(target: TARGET, waited:?, held:?, connection; "{error}"),
         }
-        (self.armed.disarm(), Section { value, waited, held, error })
+        let was_killed = hold.was_killed();
+        Finished { conn: self.armed.disarm(), section: Section { value, waited, held, error }, was_killed }
     }
 }

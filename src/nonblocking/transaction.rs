@@ -25,9 +25,12 @@ where
     E: From<Error> + Send,
     for<'r> F: AsyncFnOnce(&'r mut C) -> Result<T, E> + AsyncWork<&'r mut C, Result<T, E>, Future: Send> + Send,
 {
+    // After a transaction's own statement was dropped, Diesel's next one would panic in a debug build.
+    status::depth(conn)?;
     C::TransactionManager::begin_transaction(conn).await?;
     match work(&mut *conn).await {
         Ok(value) => {
+            status::depth(conn)?;
             C::TransactionManager::commit_transaction(conn).await?;
             Ok(value)
         }

@@ -187,16 +187,20 @@ impl<G> WatchedGuard<G> {
 
     /// Stops the pings and returns the guard, also if its lock is lost. It says so when it is released.
     ///
-    /// Awaits the answer of a ping that is under way, for at most 10 seconds.
+    /// Awaits the answer of a ping that is under way, for at most 11 seconds.
     ///
     /// # Panics
     ///
-    /// Panics as a hook of the application (Diesel's `Instrumentation`) did in a ping. The guard was dropped then.
+    /// Panics as a hook of the application (Diesel's `Instrumentation`) did in a ping, or if the runtime that it was watched in has been shut
+    /// down. The guard was dropped then.
     pub async fn into_guard(self) -> G {
         drop(self.stops);
         match self.task.await {
             Ok(guard) => guard,
-            Err(failed) => resume_unwind(failed.into_panic()),
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => panic!("the runtime of a watched guard was shut down"),
+            },
         }
     }
 }

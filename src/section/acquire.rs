@@ -246,7 +246,7 @@ async fn wait_for_lock<D: Driver<C>, C>(
     match Wait::from(wait) {
         Wait::Seconds(seconds) => match D::ask(conn, &GetLock { name, seconds }).await {
             Ok(answer) => Ok(answer),
-            Err(error) => match error_number::<D, C>(conn).await {
+            Err(error) => match error_number::<D, C>(conn, &error).await {
                 Some(MYSQL_TIME_LIMIT) if deadline.waits() => {
                     wait_beyond_limit::<D, C>(conn, name, deadline, error).await
                 }
@@ -268,7 +268,7 @@ async fn wait_for_millis<D: Driver<C>, C>(
     match D::ask(conn, &question).await {
         Ok((Answer::Busy, false)) => wait_by_hint::<D, C>(conn, name, deadline).await,
         Ok((answer, _)) => Ok(answer),
-        Err(error) => Err(explain(name, deadline, error_number::<D, C>(conn).await, error)),
+        Err(error) => Err(explain(name, deadline, error_number::<D, C>(conn, &error).await, error)),
     }
 }
 
@@ -301,7 +301,7 @@ async fn wait_by_hint<D: Driver<C>, C>(
     }
     match D::ask(conn, &GetLockOnMysql { name, millis }).await {
         Ok(answer) => Ok(answer),
-        Err(error) => match error_number::<D, C>(conn).await {
+        Err(error) => match error_number::<D, C>(conn, &error).await {
             // This statement's own limit. No answer: the lock is in doubt. The longest limit is no timeout, but 49 days.
             Some(MYSQL_TIME_LIMIT) if millis < u32::MAX => Err(timed_out(name.clone(), deadline)),
             None if deadline.has_passed() => Err(timed_out(name.clone(), deadline)),

@@ -62,6 +62,14 @@ impl Hold {
         &self.names.as_slice()[index]
     }
 
+    pub(crate) fn was_killed(&self) -> bool {
+        self.killed
+    }
+
+    pub(crate) fn set_killed(&mut self) {
+        self.killed = true;
+    }
+
     pub(crate) fn has_shortened_timeouts(&self) -> bool {
         self.timeouts.is_some()
     }

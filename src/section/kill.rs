@@ -8,6 +8,7 @@ use crate::{
     connection_id::ConnectionId,
     driver::{
         Driver,
+        out_of_step::OutOfStep,
         retry::{batch_again, pauses},
     },
     name::LockName,
@@ -53,6 +54,10 @@ pub(crate) async fn kill_holder<D: Driver<C>, C>(
             return Ok(pause > 0);
         }
         killed = match D::execute(conn, Kill(session)).await {
+            Err(error) if OutOfStep::is(&error) => {
+                D::mark_broken(conn);
+                return Err(error);
+            }
             Err(_) => kill_without_majority::<D, C>(conn, session).await,
             Ok(()) => Ok(()),
         };

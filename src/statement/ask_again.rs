@@ -67,7 +67,7 @@ impl<P: Iterator<Item = Duration>> Attempts<P> {
         if OutOfStep::is(&error) {
             return Err(Failed { number: None, error });
         }
-        let number = error_number::<D, C>(conn).await;
+        let number = error_number::<D, C>(conn, &error).await;
         if !self.unless.may_repeat(number) {
             return Err(Failed { number, error });
         }

@@ -20,7 +20,7 @@ pub(crate) enum Privilege {
 
 /// Right after a statement failed that needs this privilege: did it fail for lack of it?
 pub(crate) async fn explain<D: Driver<C>, C>(conn: &mut C, privilege: Privilege, error: Error) -> OperatorError {
-    let number = error_number::<D, C>(conn).await;
+    let number = error_number::<D, C>(conn, &error).await;
     explain_failed::<D, C>(conn, privilege, Failed { number, error }).await
 }
 

@@ -3,16 +3,17 @@
 use std::{mem, time::Duration};
 
 use diesel::{QueryResult, result::Error, sql_query};
-use diesel_async::RunQueryDsl;
+use diesel_async::{RunQueryDsl, pooled_connection::bb8::Pool};
 use diesel_named_lock::{
     GuardError, NamedLockError,
     nonblocking::{NamedLock, NamedLockExt, OwnedConnection},
 };
 use testkit::world::{
-    SOON, assert_free, assert_free_soon, fresh, hold_elsewhere, holder, is_alive, is_in_state, kill, wait_until,
+    SOON, assert_free, assert_free_soon, fresh, hold_elsewhere, holder, is_alive, is_in_state, kill, server, wait_until,
 };
+use tokio::runtime::Runtime;
 
-use crate::world::{LONG, bb8_of, begin, connect, deadpool_of, drop_once, id, number};
+use crate::world::{LONG, Manager, bb8_of, begin, connect, deadpool_of, drop_once, id, number};
 
 async fn is_held_until_released<C: OwnedConnection>(mut conn: C) -> C {
     let (name, id) = (fresh("guard"), id(&mut conn).await);
@@ -126,4 +127,22 @@ async fn a_guard_that_is_forgotten_is_in_no_pool() {
     assert!(second.is_err(), "its connection stays out");
     assert_eq!(holder(&name), Some(id));
     kill(id);
+}
+
+/// bb8 replaces what is closed, in a task.
+#[test]
+fn a_guard_that_is_dropped_outside_its_runtime_costs_the_pool_no_slot() {
+    let runtime = Runtime::new().unwrap();
+    let pool = runtime.block_on(async {
+        let builder = Pool::builder().max_size(2).min_idle(1).connection_timeout(SOON);
+        builder.build(Manager::new(server().tcp_url())).await.unwrap()
+    });
+    let name = fresh("outside");
+    let guard = runtime
+        .block_on(async { NamedLock::new(&*name).unwrap().acquire(pool.get_owned().await.unwrap()).await.unwrap() });
+    drop(guard);
+    assert_free_soon(&name);
+    runtime.block_on(async {
+        let _both = [pool.get().await.unwrap(), pool.get().await.unwrap()];
+    });
 }

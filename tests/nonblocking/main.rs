@@ -13,6 +13,7 @@ mod migration;
 mod mobc;
 #[cfg(feature = "operator")]
 mod operator;
+mod out_of_step;
 mod pool;
 mod round_trips;
 mod sections;

@@ -1,6 +1,12 @@
 //! What a section does if nobody drops it.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::{Ready, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use diesel::{QueryResult, result::Error, sql_query};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
@@ -222,4 +228,25 @@ async fn an_invalid_name_is_refused_and_the_connection_serves() {
         Ok::<_, NamedLockError>(())
     });
     section.await.unwrap();
+}
+
+fn panics_before_its_future<C>(_: &mut C) -> Ready<QueryResult<()>> {
+    panic!("before the future")
+}
+
+#[tokio::test]
+async fn a_panic_of_the_call_of_the_closure_releases_the_lock_and_keeps_the_session() {
+    let (name, mut conn) = (fresh("called"), connect().await);
+    let before = id(&mut conn).await;
+    {
+        let mut section = pin!(conn.with_named_lock(&*name, SOON, panics_before_its_future));
+        let panicked = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| section.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(|_| false),
+            Err(_) => Poll::Ready(true),
+        });
+        assert!(panicked.await);
+    }
+    assert_free(&name);
+    let after = conn.with_named_lock(&*name, SOON, async |conn| Ok::<_, NamedLockError>(id(conn).await)).await;
+    assert_eq!(after.unwrap(), before);
 }

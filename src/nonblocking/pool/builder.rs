@@ -31,17 +31,6 @@ impl<P: ConnectionPool> NamedLockPoolBuilder<P> {
         self
     }
 
-    /// Hands locks on without asking the server whether they are still held: no round trip at all, and no certainty.
-    ///
-    /// The `Ok` of a section that has handed its lock on then only says that nothing was *seen* to be wrong. If its session was killed after
-    /// the last statement of the closure, a later section gets the [`Lost`](crate::NamedLockError::Lost) in its place.
-    ///
-    /// A section whose closure returns `Err`, [`section`](NamedLockPool::section), and the last section before the release ask even so.
-    pub fn unconfirmed_hand_offs(mut self) -> Self {
-        self.hand_offs.unconfirmed = true;
-        self
-    }
-
     /// Sets the event handler, which is called in the task of the section. Defaults to
     /// [`NopLockEventHandler`](super::NopLockEventHandler). No event is sent if the section's future is dropped.
     pub fn event_handler(mut self, handler: Box<dyn HandleLockEvent>) -> Self {

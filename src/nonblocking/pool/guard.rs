@@ -56,7 +56,7 @@ impl<P: ConnectionPool> PooledGuard<P> {
     /// Returns what was lost, as [`NamedLockGuard::release`](crate::nonblocking::NamedLockGuard::release) does.
     pub async fn release(self) -> Result<(), NamedLockError> {
         let Self { entered, locks, lock } = self;
-        entered.leave(&locks.0.hand_offs, lock.names(), (), false).await.error.map_or(Ok(()), Err)
+        entered.leave(&locks.0.hand_offs, lock.names(), ()).await.error.map_or(Ok(()), Err)
     }
 
     /// Runs `work` inside a transaction, like [`NamedLockGuard::transaction`](crate::nonblocking::NamedLockGuard::transaction).

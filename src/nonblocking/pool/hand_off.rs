@@ -7,7 +7,11 @@ use crate::{
     driver::nonblocking::Nonblocking,
     log_target::TARGET,
     name::LockName,
-    nonblocking::{armed::Armed, section::Begun},
+    nonblocking::{
+        OwnedConnection,
+        armed::Armed,
+        section::{Begun, Finished},
+    },
     owned::Owned,
     queue::{
         hand_offs::{Chain, HandOffs},
@@ -38,16 +42,11 @@ pub(super) struct Entered<P: ConnectionPool> {
 }
 
 impl<P: ConnectionPool> Entered<P> {
-    /// Ends the section. `is_trusted`: whether the lock may be handed on without asking the server, if the pool is told to.
-    pub(super) async fn leave<T>(
-        mut self,
-        hand_offs: &HandOffs,
-        names: &[LockName],
-        value: T,
-        is_trusted: bool,
-    ) -> Section<T> {
+    /// Ends the section. The lock is handed on only if the server says that it is held: a statement that the closure has dropped may have
+    /// left the connection out of step.
+    pub(super) async fn leave<T>(mut self, hand_offs: &HandOffs, names: &[LockName], value: T) -> Section<T> {
         let is_kept = self.hands_off && hand_offs.may_follow(self.chain) && self.turn.can_pass() && {
-            self.begun.has_no_transaction() && (hand_offs.unconfirmed && is_trusted || self.begun.is_confirmed().await)
+            self.begun.has_no_transaction() && self.begun.is_confirmed().await
         };
         let (section, handed_off) = if is_kept { self.hand_off(value).await } else { (self.end(value).await, None) };
         hand_offs.report_end(names, &section, handed_off);
@@ -56,10 +55,13 @@ impl<P: ConnectionPool> Entered<P> {
 
     pub(super) async fn end<T>(self, value: T) -> Section<T> {
         let Self { begun, mut rescue, turn, other_turns, .. } = self;
-        let (conn, section) = begun.finish(value).await;
-        rescue.disarm();
+        let Finished { conn, section, was_killed } = begun.finish(value).await;
+        if !was_killed {
+            rescue.disarm();
+        }
         // Before the turn: the next one may need this very connection.
         drop(conn);
+        drop(rescue);
         drop((turn, other_turns));
         section
     }
@@ -75,8 +77,10 @@ impl<P: ConnectionPool> Entered<P> {
                 (section, Some(chain.hand_offs))
             }
             Err((turn, baton)) => {
-                release_kept(baton.armed).await;
-                rescue.disarm();
+                if !release_kept(baton.armed).await {
+                    rescue.disarm();
+                }
+                drop(rescue);
                 drop(turn);
                 (section, None)
             }
@@ -84,8 +88,8 @@ impl<P: ConnectionPool> Entered<P> {
     }
 }
 
-/// Releases locks that were kept for a section which did not come.
-async fn release_kept<C: crate::nonblocking::OwnedConnection>(mut armed: Armed<Owned<C>>) {
+/// Releases locks that were kept for a section which did not come. Returns whether the session was killed.
+async fn release_kept<C: OwnedConnection>(mut armed: Armed<Owned<C>>) -> bool {
     let (conn, hold) = armed.parts();
     let released = hold.release::<Nonblocking, C>(conn).await;
     let connection = hold.session().get();
@@ -94,5 +98,7 @@ async fn release_kept<C: crate::nonblocking::OwnedConnection>(mut armed: Armed<O
         // The section before was alone: it has seen the lock held at its end.
         Err(error) => warn!(target: TARGET, connection; "{}, kept and then not used: {error}", hold.names()),
     }
+    let was_killed = hold.was_killed();
     drop(armed.disarm());
+    was_killed
 }

@@ -120,7 +120,7 @@ impl<P: ConnectionPool> NamedLockPool<P> {
             + 'a,
     {
         let section = NamedLock::new(name).and_then(|lock| PooledSection::new(self, lock.timeout(timeout).into()));
-        async move { section?.run(work, Result::is_ok).await?.into_result() }
+        async move { section?.run(work).await?.into_result() }
     }
 
     /// Runs `work` if the lock is free at once; returns `Ok(None)` if another task or another session holds it.
@@ -145,7 +145,7 @@ impl<P: ConnectionPool> NamedLockPool<P> {
     {
         let section = NamedLock::new(name).and_then(|lock| PooledSection::new(self, lock.no_wait().into()));
         async move {
-            match section?.run(work, Result::is_ok).await {
+            match section?.run(work).await {
                 Ok(section) => section.into_result().map(Some),
                 Err(NamedLockError::Timeout { .. }) => Ok(None),
                 Err(error) => Err(error.into()),
@@ -193,7 +193,7 @@ impl<P: ConnectionPool> NamedLockPool<P> {
             + 'a,
     {
         let section = PooledSection::new(self, lock.clone().into());
-        async move { section?.run(work, Result::is_ok).await?.into_result() }
+        async move { section?.run(work).await?.into_result() }
     }
 
     /// Like [`run`](Self::run), with `work` inside a transaction.
@@ -230,7 +230,7 @@ impl<P: ConnectionPool> NamedLockPool<P> {
             AsyncFnOnce(&'r mut P::Connection) -> T + AsyncWork<&'r mut P::Connection, T, Future: Send> + Send + 'a,
     {
         let section = PooledSection::new(self, lock.clone().into());
-        async move { section?.run(work, |_| false).await }
+        async move { section?.run(work).await }
     }
 }
 

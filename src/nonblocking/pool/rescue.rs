@@ -1,8 +1,8 @@
 //! A second connection that kills the session of a section that was dropped.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout};
 
 use super::{ConnectionPool, Shared};
 use crate::{
@@ -41,8 +41,12 @@ impl<P: ConnectionPool> Drop for Rescue<P> {
     }
 }
 
+/// For a connection.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 async fn kill<P: ConnectionPool>(pool: &P, session: ConnectionId, names: Names) {
-    let Ok(conn) = pool.get().await else { return };
+    // A statement that outlasts this ends by itself, too.
+    let Ok(Ok(conn)) = timeout(PATIENCE, pool.get()).await else { return };
     let mut armed = Armed::new(Owned(conn), Hold::new(names.clone()));
     // All of them were acquired by that session.
     let _ = kill_holder::<Nonblocking, _>(armed.parts().0, session, names.first()).await;

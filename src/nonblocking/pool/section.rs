@@ -47,17 +47,16 @@ impl<P: ConnectionPool> PooledSection<P> {
         Ok(Self { shared: locks.0.clone(), lock, request, spent: Waited::default() })
     }
 
-    /// Runs `work` when it is its turn and the lock is held. `trusted`: whether the lock may be handed on without asking the
-    /// server, if the pool is told to.
-    pub(super) async fn run<T, F>(self, work: F, trusted: fn(&T) -> bool) -> Result<Section<T>, NamedLockError>
+    /// Runs `work` when it is its turn and the lock is held.
+    pub(super) async fn run<T, F>(self, work: F) -> Result<Section<T>, NamedLockError>
     where
         T: Send,
         for<'r> F: AsyncFnOnce(&'r mut P::Connection) -> T + AsyncWork<&'r mut P::Connection, T, Future: Send> + Send,
     {
         let (shared, lock) = (self.shared.clone(), self.lock.clone());
         let mut entered = self.enter().await?;
-        let outcome = caught(work(entered.begun.conn())).await;
-        Ok(leave(&shared.hand_offs, lock.names(), entered, outcome, trusted).await)
+        let outcome = caught(async { work(entered.begun.conn()).await }).await;
+        Ok(leave(&shared.hand_offs, lock.names(), entered, outcome).await)
     }
 
     /// The same inside a transaction.
@@ -72,7 +71,7 @@ impl<P: ConnectionPool> PooledSection<P> {
         let (shared, lock) = (self.shared.clone(), self.lock.clone());
         let mut entered = self.enter().await?;
         let outcome = caught(transaction(entered.begun.conn(), work)).await;
-        leave(&shared.hand_offs, lock.names(), entered, outcome, Result::is_ok).await.into_result()
+        leave(&shared.hand_offs, lock.names(), entered, outcome).await.into_result()
     }
 
     /// Waits until it is its turn and the lock is held.
@@ -160,13 +159,9 @@ async fn leave<P: ConnectionPool, T>(
     names: &[LockName],
     entered: Entered<P>,
     outcome: Result<T, Box<dyn Any + Send>>,
-    trusted: fn(&T) -> bool,
 ) -> Section<T> {
     match outcome {
-        Ok(value) => {
-            let is_trusted = trusted(&value);
-            entered.leave(hand_offs, names, value, is_trusted).await
-        }
+        Ok(value) => entered.leave(hand_offs, names, value).await,
         Err(panic) => {
             let _ = entered.end(()).await;
             resume_unwind(panic)
