@@ -111,14 +111,10 @@ impl Watch {
         // On the way out of a panic, too: nobody pings any more.
         let lost = scopeguard::guard((), |()| self.lose());
         loop {
-            let sent = self.start.elapsed();
-            match ping() {
-                Ok(true) if !self.is_lost() => {}
-                Ok(true) => return warn!(target: TARGET, "a ping was answered too late, the lock is taken for lost"),
-                Ok(false) => return warn!(target: TARGET, "a ping found that the lock is not held any more"),
-                Err(error) => return warn!(target: TARGET, "a ping failed, the lock is taken for lost: {error}"),
+            let sent = self.elapsed();
+            if !self.is_answered(sent, ping()) {
+                return;
             }
-            self.heard(sent);
             if watching.recv_timeout(interval.max(SHORTEST_INTERVAL)) != Err(RecvTimeoutError::Timeout) {
                 break;
             }
@@ -126,6 +122,20 @@ impl Watch {
         if !self.is_lost() {
             ScopeGuard::into_inner(lost);
         }
+    }
+
+    /// Notes that a ping was answered. `false`: the lock is to be taken for lost, which is logged.
+    pub(crate) fn is_answered<E: Display>(&self, sent: Duration, holds: Result<bool, E>) -> bool {
+        match holds {
+            Ok(true) if !self.is_lost() => {
+                self.heard(sent);
+                return true;
+            }
+            Ok(true) => warn!(target: TARGET, "a ping was answered too late, the lock is taken for lost"),
+            Ok(false) => warn!(target: TARGET, "a ping found that the lock is not held any more"),
+            Err(error) => warn!(target: TARGET, "a ping failed, the lock is taken for lost: {error}"),
+        }
+        false
     }
 
     /// When a ping is sent: for [`heard`](Self::heard), once it is answered.

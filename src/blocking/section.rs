@@ -18,12 +18,7 @@ use crate::{
     error::NamedLockError,
     log_target::TARGET,
     names::Names,
-    section::{
-        Hold, Request,
-        ask::{describe_holder, holds_lock},
-        kill::kill_own,
-        outcome::Section,
-    },
+    section::{Hold, Request, ask::describe_holder, kill::kill_own, outcome::Section},
 };
 
 /// A section whose locks are held, on a connection that it borrows or owns. To be finished; a panic before that releases the
@@ -104,12 +99,7 @@ impl<P: Connection> Begun<P> {
     /// Whether the connection's session holds the locks, whatever else it does.
     pub(crate) fn still_holds(&mut self) -> Result<bool, NamedLockError> {
         let (conn, hold) = &mut *self.guarded;
-        for name in hold.names().as_slice() {
-            if !ready(holds_lock::<Blocking, _>(&mut **conn, name))? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(ready(hold.still_holds::<Blocking, _>(&mut **conn))?)
     }
 
     pub(crate) fn finish<T>(mut self, value: T) -> (P, Section<T>) {

@@ -20,7 +20,7 @@ use crate::{
     names::Names,
     section::{
         Hold, Request,
-        ask::{describe_holder, holds_lock, longest_idle_time},
+        ask::{describe_holder, longest_idle_time},
         kill::kill_own,
         outcome::Section,
     },
@@ -113,12 +113,7 @@ impl<P: Connection> Begun<P> {
     /// Whether this session holds every lock.
     pub(super) async fn still_holds(&mut self) -> Result<bool, NamedLockError> {
         let (conn, hold) = self.armed.parts();
-        for name in hold.names().as_slice() {
-            if !holds_lock::<Nonblocking, _>(conn, name).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(hold.still_holds::<Nonblocking, _>(conn).await?)
     }
 
     /// For how long the server lets this session be idle.

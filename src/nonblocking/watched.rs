@@ -10,7 +10,6 @@ use std::{
 };
 
 use diesel::result::QueryResult;
-use log::warn;
 use tokio::{
     sync::{Notify, oneshot},
     task::JoinHandle,
@@ -21,7 +20,6 @@ use crate::{
     connection_id::ConnectionId,
     error::NamedLockError,
     keep_alive_error::KeepAliveError,
-    log_target::TARGET,
     name::LockName,
     names::Names,
     watch::{SHORTEST_INTERVAL, Watch},
@@ -127,16 +125,7 @@ async fn ping_until_stopped<G: Watchable>(
 
 async fn is_heard<G: Watchable>(guard: &mut G, watch: &Watch) -> bool {
     let sent = watch.elapsed();
-    match guard.still_holds().await {
-        Ok(true) if !watch.is_lost() => {
-            watch.heard(sent);
-            return true;
-        }
-        Ok(true) => warn!(target: TARGET, "a ping was answered too late, the lock is taken for lost"),
-        Ok(false) => warn!(target: TARGET, "a ping found that the lock is not held any more"),
-        Err(error) => warn!(target: TARGET, "a ping failed, the lock is taken for lost: {error}"),
-    }
-    false
+    watch.is_answered(sent, guard.still_holds().await)
 }
 
 impl<G> WatchedGuard<G> {

@@ -1,12 +1,17 @@
 //! What a session holds, and so what has to be released.
 
+use diesel::result::QueryResult;
+
 use crate::{
     connection_id::ConnectionId,
     driver::Driver,
     error::NamedLockError,
     name::LockName,
     names::Names,
-    section::{ask::who_holds, kill::kill_own},
+    section::{
+        ask::{holds_lock, who_holds},
+        kill::kill_own,
+    },
     statement::session_timeouts::Timeouts,
 };
 
@@ -84,6 +89,16 @@ impl Hold {
             }
         }
         true
+    }
+
+    /// Whether this session holds every lock, whatever its `pseudo_thread_id`.
+    pub(crate) async fn still_holds<D: Driver<C>, C>(&self, conn: &mut C) -> QueryResult<bool> {
+        for name in self.names.as_slice() {
+            if !holds_lock::<D, C>(conn, name).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// If a release can't be confirmed: kills the session, and frees the locks with it, and makes the pool close the
