@@ -1,4 +1,4 @@
-//! Which session of a server.
+//! The number of a session.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! How long an acquire may wait, and until when.
+//! A timeout, and the deadline that starts with it.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ pub(crate) enum Timeout {
 }
 
 impl Timeout {
-    /// Counts from now on.
+    /// Starts the timeout now.
     pub(crate) fn start(self) -> Deadline {
         Deadline { start: Instant::now(), timeout: self }
     }
 }
 
-/// A timeout that has begun. It covers all that the caller waits for: a queue, a connection, every lock.
+/// A timeout that has started. It covers everything that the caller waits for: a queue, a connection, every lock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     start: Instant,
@@ -35,7 +35,7 @@ impl Deadline {
         }
     }
 
-    /// `limit`, or what remains if that is less.
+    /// Returns `limit`, or the remaining time if that is less.
     pub(crate) fn at_most(self, limit: Duration) -> Duration {
         match self.remaining() {
             Timeout::After(remaining) => remaining.min(limit),
@@ -43,7 +43,7 @@ impl Deadline {
         }
     }
 
-    /// `None` is never.
+    /// `None` means never.
     pub(crate) fn instant(self) -> Option<Instant> {
         match self.timeout {
             Timeout::After(timeout) => self.start.checked_add(timeout),
@@ -51,7 +51,7 @@ impl Deadline {
         }
     }
 
-    /// Whether the caller waits at all for a lock that is not free.
+    /// Whether the caller waits for a lock that is not free.
     pub(crate) fn waits(self) -> bool {
         self.timeout != Timeout::After(Duration::ZERO)
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with a section, and what to do about it.
+//! The error of a section.
 
 use std::{convert::Infallible, error::Error, time::Duration};
 
@@ -8,19 +8,23 @@ use crate::{
     holder::SessionInfo,
     idle_limit::InvalidIdleLimit,
     name::{InvalidName, LockName},
+    permits_error::InvalidPermits,
 };
 
 type Diesel = diesel::result::Error;
 
-/// What went wrong with a section: which lock, what happened, what to do.
+/// The error of a section: what happened to which lock, and what to do.
 ///
-/// | the work has… | variants |
+/// | the closure has… | variants |
 /// |---|---|
-/// | **not run** | [`InvalidName`](Self::InvalidName), [`InvalidIdleLimit`](Self::InvalidIdleLimit), [`OpenTransaction`](Self::OpenTransaction), [`AlreadyHeld`](Self::AlreadyHeld), [`Timeout`](Self::Timeout), [`NoConnection`](Self::NoConnection), [`Deadlock`](Self::Deadlock), [`Interrupted`](Self::Interrupted), [`Broken`](Self::Broken), [`Refused`](Self::Refused), [`PseudoThreadId`](Self::PseudoThreadId) |
-/// | **run**, but was not shown to be alone to the end | [`Lost`](Self::Lost), [`ConnectionSwapped`](Self::ConnectionSwapped) |
+/// | **not run** | [`InvalidName`](Self::InvalidName), [`InvalidIdleLimit`](Self::InvalidIdleLimit), [`InvalidPermits`](Self::InvalidPermits), [`OpenTransaction`](Self::OpenTransaction), [`AlreadyHeld`](Self::AlreadyHeld), [`Timeout`](Self::Timeout), [`NoConnection`](Self::NoConnection), [`Deadlock`](Self::Deadlock), [`Interrupted`](Self::Interrupted), [`Broken`](Self::Broken), [`Refused`](Self::Refused), [`PseudoThreadId`](Self::PseudoThreadId) |
+/// | **run**, but perhaps not alone to the end | [`Lost`](Self::Lost), [`ConnectionSwapped`](Self::ConnectionSwapped) |
 /// | **run**, and part of it was rolled back | [`TransactionLeftOpen`](Self::TransactionLeftOpen) |
 ///
-/// [`Database`](Self::Database) is the work's own: it lets `?` turn Diesel's errors into this type.
+/// [`Database`](Self::Database) is an error of the closure itself: it lets `?` turn Diesel's errors into this type.
+///
+/// The cause is told once: by the text of an error, or by its [`source`](Error::source). So a report of the whole chain
+/// (`{error:#}` of `anyhow`) repeats nothing.
 ///
 /// ```
 /// use diesel_named_lock::NamedLockError;
@@ -36,19 +40,22 @@ type Diesel = diesel::result::Error;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NamedLockError {
-    /// The name can't name a lock. Found before any I/O.
+    /// The name is not valid for a lock. No I/O took place.
     #[error(transparent)]
     InvalidName(#[from] InvalidName),
 
-    /// The section's [idle limit](crate::NamedLock::idle_limit) is shorter than a second or longer than 365 days. Found before any
-    /// I/O.
+    /// The section's [idle limit](crate::NamedLock::idle_limit) is shorter than a second or longer than 365 days. No I/O took place.
     #[error(transparent)]
     InvalidIdleLimit(#[from] InvalidIdleLimit),
 
-    /// The lock was not free in time. The work has not run; nothing is held.
+    /// A number of permits, or a name for them, is not valid. Nothing was sent to the server.
+    #[error(transparent)]
+    InvalidPermits(#[from] InvalidPermits),
+
+    /// The lock was not free in time. The closure has not run, and nothing is held.
     ///
-    /// The message shows the beginning of the statement that the holder runs, if this account may see it: think of that
-    /// where logs go to people who must not see the data.
+    /// The message shows the beginning of the statement that the holder runs, if this account may see it. Keep that in mind if people
+    /// who must not see the data can read your logs.
     #[error(
         "named lock `{name}` was not free within {waited:.3?}{}{}: try again later or wait longer",
         spent(*.waited, *.in_queue, *.in_checkout),
@@ -60,21 +67,23 @@ pub enum NamedLockError {
         name: LockName,
         /// How long the section waited, for all of its locks.
         waited: Duration,
-        /// How much of it behind other threads of this process; the rest is the server's. By a
-        /// [`NamedLockPool`](crate::pool::NamedLockPool) only, else zero.
+        /// The part of `waited` that was spent behind other threads or tasks of this process. Zero without a
+        /// [`NamedLockPool`](crate::pool::NamedLockPool).
         in_queue: Duration,
-        /// How much of it for a connection of the pool. By a [`NamedLockPool`](crate::pool::NamedLockPool) only, else zero.
+        /// The part of `waited` that was spent waiting for a connection of the pool. Zero without a
+        /// [`NamedLockPool`](crate::pool::NamedLockPool).
         in_checkout: Duration,
-        /// Who held it right after, as far as the server tells; `None` if it was free again by then, or the server was not
-        /// asked since the time was up before.
+        /// The session that held the lock right after the timeout, as far as the server shows it. `None` if the lock was free
+        /// again. If the time was up behind other threads of this process, the server was not asked: then it is the connection id of
+        /// the section that holds the lock, or `None` if that section waits, too.
         holder: Option<Box<SessionInfo>>,
     },
 
-    /// The pool of a [`NamedLockPool`](crate::pool::NamedLockPool) gave no connection in time, so nobody asked for the lock. The work
-    /// has not run; nothing is held.
+    /// The pool of a [`NamedLockPool`](crate::pool::NamedLockPool) gave no connection in time, so the lock was not asked for. The
+    /// closure has not run, and nothing is held.
     #[error(
         "no connection for a section on named lock `{name}` within {waited:.3?}{}: {source}; \
-         the pool is too small, or its connections are held for too long",
+         make the pool larger, or hold its connections for less time",
         behind(*.in_queue)
     )]
     #[non_exhaustive]
@@ -83,46 +92,47 @@ pub enum NamedLockError {
         name: LockName,
         /// How long the section waited, in the queue and for a connection.
         waited: Duration,
-        /// How much of it behind other threads of this process.
+        /// The part of `waited` that was spent behind other threads or tasks of this process.
         in_queue: Duration,
-        /// What the pool says.
-        source: Box<dyn Error + Send + Sync>,
+        /// The pool's error.
+        // `r#`: not `Error::source`, since the text has it. So wherever an error's text ends in its cause.
+        r#source: Box<dyn Error + Send + Sync>,
     },
 
-    /// The session's `pseudo_thread_id` is set, so that `CONNECTION_ID()` is not the number by which others know the session, and
-    /// a section can't tell its own lock from another's. The work has not run; what was acquired was released again.
+    /// The session's `pseudo_thread_id` is set. So `CONNECTION_ID()` is not the session's true number, and a section can't tell its
+    /// own lock from that of another session. The closure has not run, and what was acquired was released again.
     #[error(
-        "no section on named lock `{name}`: connection {connection_id} calls itself {pseudo_thread_id}: \
-         `SET pseudo_thread_id = {connection_id}` first"
+        "named lock `{name}` can't be used on connection {connection_id}: its `pseudo_thread_id` is {pseudo_thread_id}; \
+         run `SET pseudo_thread_id = {connection_id}` first"
     )]
     #[non_exhaustive]
     PseudoThreadId {
         /// The lock.
         name: LockName,
-        /// The session's number, as others know it.
+        /// The session's true number.
         connection_id: ConnectionId,
-        /// What the variable was set to.
+        /// The value of the variable.
         pseudo_thread_id: ConnectionId,
     },
 
-    /// This very session holds the lock already: an outer section, or a `GET_LOCK` by hand that was never released. Or, with
-    /// a [`NamedLockPool`](crate::pool::NamedLockPool), this very thread.
+    /// This session already holds the lock: by an outer section, or by a `GET_LOCK` by hand that was never released. With a
+    /// [`NamedLockPool`](crate::pool::NamedLockPool): this thread already holds the lock or waits for it.
     #[error("{}", already_held(.name, *.connection_id))]
     #[non_exhaustive]
     AlreadyHeld {
         /// The lock.
         name: LockName,
-        /// The session that holds it: the caller's own. `None` where it is the thread's outer section that has the lock or
-        /// waits for it.
+        /// The session that holds the lock: the caller's own. `None` if the thread's outer section has the lock or waits for
+        /// it.
         connection_id: Option<ConnectionId>,
     },
 
-    /// A transaction is open: what it has read may be older than the lock. Found before any I/O.
+    /// A transaction is open: what it has read may be older than the lock. No I/O took place.
     ///
     /// A transaction that Diesel's `begin_test_transaction` opened does not count, so code with sections can be tested.
     #[error(
-        "a section on named lock `{name}` can't begin inside a transaction (depth {depth}), whose view of the data \
-         may be older than the lock: take the lock first, then begin (`with_named_lock_transaction`)"
+        "section on named lock `{name}` refused inside a transaction (depth {depth}), whose view of the data \
+         may be older than the lock: acquire the lock first, then begin (`with_named_lock_transaction`)"
     )]
     #[non_exhaustive]
     OpenTransaction {
@@ -134,33 +144,34 @@ pub enum NamedLockError {
 
     /// The closure succeeded, but left a transaction open. It was rolled back before the lock was released.
     ///
-    /// Or the closure succeeded although the `ROLLBACK` of a transaction of its own had failed, as when `KILL QUERY` struck it.
-    /// What was open, if anything, was rolled back. Diesel begins no transaction on such a connection any more: drop it. A pool
-    /// closes it at check-in.
+    /// Also returned if the closure succeeded although the `ROLLBACK` of its own transaction had failed, for example because of a
+    /// `KILL QUERY`. What was open, if anything, was rolled back. Diesel begins no more transactions on such a connection: drop it. A
+    /// pool closes it at check-in.
     #[error("{}", left_open(.name, *.depth))]
     #[non_exhaustive]
     TransactionLeftOpen {
         /// The lock; of several, the first.
         name: LockName,
-        /// How many transactions and savepoints the closure had left open. `None` if Diesel did not know any more: its
+        /// How many transactions and savepoints the closure had left open. `None` if Diesel no longer knew, because its
         /// transaction manager was in error.
         depth: Option<u32>,
     },
 
-    /// Sessions wait for each other's named locks in a circle, and the server chose this one to give up. The work has
-    /// not run; nothing of this section is held. Retry only after letting go of the outer section's lock. Or, with a
-    /// [`NamedLockPool`](crate::pool::NamedLockPool), threads that queue wait for each other.
-    #[error("waiting for named lock `{name}` would be a deadlock: take locks together, with `NamedLock::all_of`")]
+    /// Sessions wait for each other's named locks in a circle, and the server chose this one to fail. With a
+    /// [`NamedLockPool`](crate::pool::NamedLockPool): threads in the queue wait for each other. The closure has not run, and this
+    /// section holds nothing. Retry only after the outer section has released its lock.
+    #[error("waiting for named lock `{name}` would be a deadlock: acquire locks together, with `NamedLock::all_of`")]
     #[non_exhaustive]
     Deadlock {
         /// The lock that was waited for.
         name: LockName,
-        /// The server's answer; `None` where it was found in the queue of this process.
+        /// The server's error. `None` if the deadlock was found in the queue of this process.
         source: Option<Diesel>,
     },
 
-    /// The wait was ended from outside: by `KILL QUERY`, or by a statement time limit of this session that is shorter than the
-    /// timeout (MariaDB's `max_statement_time`; MySQL's `max_execution_time` ends no wait). The work has not run; nothing is held.
+    /// The wait was interrupted: by `KILL QUERY`, or by a statement time limit of this session that is shorter than the timeout
+    /// (MariaDB's `max_statement_time`; MySQL's `max_execution_time` interrupts no wait). The closure has not run, and nothing is
+    /// held.
     #[error(
         "waiting for named lock `{name}` was interrupted after {waited:.3?}, by `KILL QUERY` or a statement time \
          limit (`max_statement_time`): try again"
@@ -171,86 +182,86 @@ pub enum NamedLockError {
         name: LockName,
         /// How long the section had waited.
         waited: Duration,
-        /// The server's error; `None` where it answered NULL, as MariaDB does.
+        /// The server's error. `None` if it answered NULL, as MariaDB does.
         source: Option<Diesel>,
     },
 
-    /// The work has run, but at its end the server did not confirm that the lock was still ours: somebody else may
-    /// have held it meanwhile. The session holds it no more, or, where it had to be ended, not for longer than the server
-    /// takes to clean up: some milliseconds.
+    /// The closure has run, but at its end the server did not confirm that this session still held the lock. Another session may
+    /// have held the lock while the closure ran. This session no longer holds it. If the session had to be killed, it holds the lock
+    /// until the server has cleaned up, which takes some milliseconds.
     ///
-    /// One way round this is left: work that put a connection that is dead in place of ours. It can't be asked for its id,
-    /// and the session that it replaced holds the lock until it is dropped.
+    /// One exception: the closure replaced the connection by a dead one. A dead connection can't be asked for its id. The session
+    /// that it replaced holds the lock until that connection is dropped.
     #[error(
-        "named lock `{name}` was lost by connection {connection_id}: the work ran, but perhaps not alone; \
-         check what it wrote before doing it again"
+        "named lock `{name}` was lost by connection {connection_id}: the closure ran, but perhaps not alone; \
+         check what it wrote before you run it again"
     )]
     #[non_exhaustive]
     Lost {
-        /// The lock; of several, the first that was found lost.
+        /// The lock; of several, the first one that was found lost.
         name: LockName,
         /// The session that held it.
         connection_id: ConnectionId,
-        /// What the release or the roll-back failed with; `None` where the server answered that the lock was not held,
-        /// as when the work released it by hand.
+        /// The error of the release or of the roll-back. `None` if the server answered that the lock was not held, for example
+        /// because the closure released it by hand.
         source: Option<Diesel>,
     },
 
-    /// The work put another connection in place of the one that held the lock. Where that one was seen to hold it still, it
-    /// was ended.
+    /// The closure replaced the connection that held the lock by another one. If the replaced session still held the lock, it was
+    /// killed.
     #[error(
-        "the work under named lock `{name}` replaced its connection: {expected} held the lock, {found} came back; {}; \
-         never swap or replace the connection inside the work",
+        "closure under named lock `{name}` replaced its connection: {expected} held the lock, {found} came back; {}; \
+         don't swap or replace the connection inside the closure",
         stray(*.expected, *.ended, .source.is_some())
     )]
     #[non_exhaustive]
     ConnectionSwapped {
-        /// The lock; of several, the first that was to be released.
+        /// The lock; of several, the first one that was to be released.
         name: LockName,
         /// The connection id of the session that held the lock.
         expected: ConnectionId,
         /// The connection id of the session that came back.
         found: ConnectionId,
-        /// Whether the session that held the lock was ended, and the lock then seen to be free of it. If not, and there
-        /// is no `source`, it was not seen to hold the lock: it had lost it, an outer section has yet to release it, or
-        /// the connection that came back talks to another server.
+        /// Whether the session that held the lock was killed, and then seen not to hold it. If `false` without a `source`, that
+        /// session did not seem to hold the lock: it had lost the lock, an outer section has yet to release it, or the connection
+        /// that came back talks to another server.
         ended: bool,
-        /// Why the session that held the lock could not be ended: it still holds the lock.
+        /// Why the session that held the lock could not be killed. It still holds the lock.
         source: Option<Diesel>,
     },
 
-    /// The connection can't be used: Diesel's transaction manager is in error, or the server is gone. The work has not
-    /// run. Drop the connection (a pool closes it at check-in) and take another. A session that was ended while it waited
-    /// may be granted the lock for a moment more: the server takes milliseconds to notice.
+    /// The connection can't be used: Diesel's transaction manager is in error, or the server is gone. The closure has not run. Drop
+    /// the connection (a pool closes it at check-in) and use another one. If the session was killed while it waited, it may still be
+    /// granted the lock for some milliseconds, until the server notices.
     #[error(
-        "no section on named lock `{name}`: the server is gone, or Diesel calls the connection broken; \
-         drop it and take another one"
+        "connection for a section on named lock `{name}` is broken: the server is gone, or Diesel's transaction manager is in \
+         error; drop the connection and use another one"
     )]
     #[non_exhaustive]
     Broken {
         /// The lock.
         name: LockName,
-        /// What Diesel says.
+        /// Diesel's error.
         source: Diesel,
     },
 
-    /// The server refused to lock, for a reason that it names. The work has not run; nothing is held.
-    #[error("the server refused named lock `{name}`: {source}")]
+    /// The server refused the request; see `source`. The closure has not run, and nothing is held.
+    #[error("named lock `{name}` was refused by the server: {source}")]
     #[non_exhaustive]
     Refused {
         /// The lock.
         name: LockName,
-        /// The server's answer.
-        source: Diesel,
+        /// The server's error.
+        r#source: Diesel,
     },
 
-    /// An error of the work's own, not of the lock; of `BEGIN` or `COMMIT`, in a section with a transaction.
+    /// An error of the closure itself, not of the lock. In a section with a transaction, also an error of `BEGIN` or `COMMIT`.
     #[error(transparent)]
     Database(Diesel),
 }
 
 impl NamedLockError {
-    /// Whether the lock was not free in time.
+    /// Returns whether the lock was not free in time.
     ///
     /// ```
     /// use diesel_named_lock::NamedLockError;
@@ -262,11 +273,11 @@ impl NamedLockError {
         matches!(self, Self::Timeout { .. })
     }
 
-    /// Whether the closure has run: the first question of a caller that thinks of a retry.
+    /// Returns whether the closure has run: the first question before a retry.
     ///
     /// `true` for [`Lost`](Self::Lost), [`ConnectionSwapped`](Self::ConnectionSwapped) and
-    /// [`TransactionLeftOpen`](Self::TransactionLeftOpen). Also for [`Database`](Self::Database), which is the closure's own, or
-    /// that of `BEGIN` or `COMMIT` around it.
+    /// [`TransactionLeftOpen`](Self::TransactionLeftOpen). Also for [`Database`](Self::Database), the error of the closure itself, or
+    /// of the `BEGIN` or `COMMIT` around it.
     ///
     /// ```
     /// use diesel_named_lock::NamedLockError;
@@ -281,13 +292,14 @@ impl NamedLockError {
         )
     }
 
-    /// Whether the work has not run and the same call may well succeed later: [`Timeout`](Self::Timeout),
-    /// [`Interrupted`](Self::Interrupted), on another connection [`Broken`](Self::Broken), and, once the outer section
-    /// has let go of its lock, [`Deadlock`](Self::Deadlock). So retry the outermost section, on a new checkout, after a
-    /// pause.
+    /// Returns whether the closure has not run and the same call may succeed later.
     ///
-    /// Never for [`Lost`](Self::Lost): the work has run, and only its author knows whether it may run twice. Never
-    /// for [`Database`](Self::Database): ask Diesel's error itself.
+    /// `true` for [`Timeout`](Self::Timeout), [`NoConnection`](Self::NoConnection), [`Interrupted`](Self::Interrupted),
+    /// [`Broken`](Self::Broken) (on another connection), and [`Deadlock`](Self::Deadlock) (after the outer section has released its
+    /// lock). So retry the outermost section, on a new checkout, after a pause.
+    ///
+    /// `false` for [`Lost`](Self::Lost): the closure has run, and only its author knows whether it may run twice. `false` for
+    /// [`Database`](Self::Database): ask Diesel's error itself.
     ///
     /// ```
     /// use diesel_named_lock::NamedLockError;
@@ -316,7 +328,7 @@ impl NamedLockError {
     }
 }
 
-/// For `?` in the work. An error of ours that travelled inside Diesel's comes out as it was.
+/// For `?` in the closure. An error of this crate inside Diesel's error becomes itself again.
 impl From<diesel::result::Error> for NamedLockError {
     fn from(error: diesel::result::Error) -> Self {
         match error {
@@ -329,8 +341,9 @@ impl From<diesel::result::Error> for NamedLockError {
     }
 }
 
-/// For code whose error is Diesel's own. [`NamedLockError::Database`] becomes the error that it holds; every other
-/// variant travels in [`QueryBuilderError`](diesel::result::Error::QueryBuilderError), from which it can be recovered, also by `?` into a [`NamedLockError`]:
+/// For code that returns Diesel's error. [`NamedLockError::Database`] becomes the error that it holds. Every other variant is put
+/// into a [`QueryBuilderError`](diesel::result::Error::QueryBuilderError), from which you can recover it. `?` into a
+/// [`NamedLockError`] recovers it, too.
 ///
 /// ```
 /// use diesel::result::Error::QueryBuilderError;
@@ -352,7 +365,7 @@ impl From<NamedLockError> for diesel::result::Error {
     }
 }
 
-/// A [`LockName`] is valid already: this lets it stand where a name to be checked may stand.
+/// A [`LockName`] is already valid, so its conversion can't fail. This lets methods accept it like an unchecked name.
 impl From<Infallible> for NamedLockError {
     fn from(never: Infallible) -> Self {
         match never {}

@@ -1,4 +1,4 @@
-//! Why there is no guard, or why it was not released as it should be.
+//! The error of a guard that could not be acquired or released.
 
 use std::{error::Error, fmt};
 
@@ -9,7 +9,7 @@ use crate::error::NamedLockError;
 /// If it is dropped, so is the connection. `?` turns it into a [`NamedLockError`] or a `Box<dyn Error>`. For any other error
 /// type, use `.map_err(NamedLockError::from)?`.
 pub struct GuardError<C> {
-    /// The connection. It is sound, or marked so that a pool closes it.
+    /// The connection. It is sound, or marked broken so that a pool closes it.
     pub conn: C,
     /// What went wrong.
     pub error: NamedLockError,

@@ -1,42 +1,48 @@
-//! Who holds a lock, as far as the server tells.
+//! The description of a session that holds a lock or waits for it.
 
 use std::{fmt, time::Duration};
 
 use crate::connection_id::ConnectionId;
 
-/// The session that holds a lock, as the server described it at one moment: by now it may have let go. Those who wait are
-/// described in the same way, in [`NamedLocks`](crate::operator::NamedLocks).
+/// A session that holds a lock or waits for it, as the server described it at one moment.
 ///
-/// The connection id is always there. The rest comes from the server's process list, which shows the sessions of other
-/// users only to accounts with the `PROCESS` privilege (MySQL manual, "Accessing the Process List"); without it, `None`.
+/// The connection id is always there. The rest comes from the server's process list, which shows the sessions of other users only to
+/// accounts with the `PROCESS` privilege (MySQL manual, "Accessing the Process List"). Without that privilege, it is `None`.
 ///
 /// ```
 /// use diesel_named_lock::NamedLockError;
 ///
 /// fn log_holder(error: &NamedLockError) {
 ///     if let NamedLockError::Timeout { holder: Some(holder), .. } = error {
-///         println!("held by {holder}: `KILL {}` would end it", holder.connection_id);
+///         println!("held by {holder}: to kill it, `KILL {}`", holder.connection_id);
 ///     }
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {
-    /// The holder's connection id: what `KILL` takes.
+    /// The connection id, which `KILL` accepts.
     pub connection_id: ConnectionId,
-    /// The account that it logged in with.
+    /// The user that it logged in as.
     pub user: Option<String>,
-    /// The host (and port) that it connects from.
+    /// The host (and port) that it connected from.
     pub host: Option<String>,
     /// Its default database.
     pub database: Option<String>,
-    /// The statement that it runs, its first 1,024 characters; `None` also while it is idle, between two statements.
+    /// The first 1,024 characters of the statement that it runs. `None` also if it is idle, between two statements.
     pub statement: Option<String>,
-    /// For how long it has run this statement, or been idle. The server counts in whole seconds.
+    /// For how long it has run this statement or been idle, in whole seconds.
     pub state_for: Option<Duration>,
 }
 
-/// As much of a statement as an error message shows.
+impl SessionInfo {
+    /// A session of which nothing else is known.
+    pub(crate) fn new(connection_id: ConnectionId) -> Self {
+        Self { connection_id, user: None, host: None, database: None, statement: None, state_for: None }
+    }
+}
+
+/// How much of a statement an error message shows.
 const SHOWN_CHARS: usize = 80;
 
 impl fmt::Display for SessionInfo {
@@ -90,7 +96,6 @@ mod tests {
 
     #[test]
     fn a_holder_of_whom_the_server_tells_nothing_is_its_id() {
-        let unknown = SessionInfo { user: None, host: None, database: None, state_for: None, ..holder() };
-        assert_eq!(unknown.to_string(), "connection 42");
+        assert_eq!(SessionInfo::new(42.into()).to_string(), "connection 42");
     }
 }

@@ -1,8 +1,8 @@
-//! Why a guard is not kept alive.
+//! The error of a guard that can't be kept alive.
 
 use std::time::Duration;
 
-/// Why a guard is not kept alive, with the guard.
+/// The error of a guard that can't be kept alive, with the guard.
 #[derive(Debug, thiserror::Error)]
 pub enum KeepAliveError<G> {
     /// The interval is zero, or so long that the server would kill the session for being idle.
@@ -13,17 +13,17 @@ pub enum KeepAliveError<G> {
         guard: Box<G>,
         /// The interval that was refused.
         interval: Duration,
-        /// The session's `wait_timeout`, below which it must be. `None` if the server was not asked.
+        /// The session's `wait_timeout`, which the interval must be below. `None` if the server was not asked.
         longest: Option<Duration>,
     },
-    /// The server did not tell the session's `wait_timeout`. The lock is probably lost.
-    #[error("the session's `wait_timeout` is not known: {source}")]
+    /// The question for the session's `wait_timeout` failed. The lock is probably lost.
+    #[error("`wait_timeout` of the session can't be read: {source}")]
     #[non_exhaustive]
     Database {
         /// The guard.
         guard: Box<G>,
-        /// Why not.
-        source: diesel::result::Error,
+        /// Diesel's error.
+        r#source: diesel::result::Error,
     },
 }
 
@@ -32,7 +32,7 @@ fn below(longest: Option<Duration>) -> String {
 }
 
 impl<G> KeepAliveError<G> {
-    /// The guard. Its lock is still held, unless the session is gone.
+    /// Returns the guard. Its lock is still held, unless the session is gone.
     #[must_use]
     pub fn into_guard(self) -> G {
         let (Self::InvalidInterval { guard, .. } | Self::Database { guard, .. }) = self;

@@ -1,26 +1,43 @@
-// The README names its guides and pictures by reference. Here they are, in the documentation; further down, in the README
-// itself, where they are in the repository. The first definition counts.
-//! [choosing a name]: docs::choosing_a_name
-//! [timeouts and retries]: docs::timeouts_and_retries
-//! [transactions]: docs::transactions
-//! [pools]: docs::pools
-//! [long sections]: docs::long_sections
-//! [guards]: docs::guards
-//! [async]: docs::nonblocking
-//! [testing]: docs::testing
-//! [migrations]: docs::migrations
-//! [jobs]: docs::jobs
-//! [leader election]: docs::leader_election
-//! [fencing]: docs::fencing
-//! [errors]: docs::errors
-//! [servers and proxies]: docs::servers_and_proxies
-//! [raw `GET_LOCK`]: docs::from_get_lock
-//! [PyMySQLLock]: docs::from_pymysqllock
-//! [with_advisory_lock]: docs::from_with_advisory_lock
-#![doc = include_str!("docs/pictures.md")]
-#![doc = include_str!("../README.md")]
+//! Runs a closure in one process at a time, across all machines, under a named lock of MySQL or MariaDB (`GET_LOCK`) that your own
+//! Diesel connection holds.
 //!
-//! ## Features of the package
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use diesel::prelude::*;
+//! use diesel_named_lock::{NamedLockError, NamedLockExt};
+//!
+//! fn write_report(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
+//!     conn.with_named_lock("shop:nightly-report", Duration::from_secs(10), |conn| {
+//!         diesel::sql_query("INSERT INTO report SELECT * FROM sales").execute(conn)?;
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! 1. The server grants the lock to this connection. If it is not free in time, you get
+//!    [`Timeout`](NamedLockError::Timeout), which says who holds it.
+//! 2. The closure runs on this same connection.
+//! 3. The lock is released and the server confirms it, even if the closure fails or panics. Only then can the connection return to
+//!    its pool. If the server does not confirm the release, the session is killed and the pool closes the connection.
+//!
+//! `Ok` means that nobody else held the lock until the end. If that is not certain, the error is [`Lost`](NamedLockError::Lost).
+//!
+#![doc = include_str!("../docs/leak.svg")]
+//!
+//! | start here | |
+//! |---|---|
+//! | [`NamedLockExt`] | the methods on a connection |
+//! | [`NamedLock`] | a lock with options, also over several names |
+//! | [`NamedLockError`] | what can go wrong, and whether the closure ran |
+//! | [`pool`] | threads that wait for a lock without a connection each |
+//! | [`NamedLockGuard`] | a lock that outlives a function |
+//! | `quorum` (feature `quorum`) | a lock over a majority of servers |
+//! | [`docs`] | which method for what, and the guides |
+//! | [`docs::guarantees`] | what is promised, and all limits |
+//! | [`docs::nonblocking`] | async, on `diesel-async` |
+//!
+//! # Features
 //!
 //! On by default:
 //!
@@ -32,15 +49,17 @@
 //! Not on by default:
 //!
 //! * `async`: module `nonblocking`, the same sections on the connections of `diesel-async`. With `default-features = false` and this
-//!   feature, neither a C library nor `r2d2` is linked.
-//! * `migrations`: module `migration`, Diesel's migrations run by one process at a time, and `MIGRATIONS`, those that
+//!   feature, neither a C library nor `r2d2` is linked. `bb8` and `deadpool` include it, and add guards and queues on those pools.
+//! * `migrations`: module `migration`, which runs Diesel's migrations in one process at a time, and `MIGRATIONS`, which
 //!   make this crate's own tables. It brings `diesel_migrations`.
+//! * `quorum`: module `quorum`, one lock over a majority of servers.
+//! * `cli`: the program `named-lock`, for `cargo install`. It is nothing for a library's dependencies.
 //!
-//! ## Rust
+//! # Rust
 //!
-//! Rust 1.86 is the oldest, as for Diesel 2.3. With an older one than the newest, Cargo's `resolver = "3"` (that of edition
-//! 2024) picks dependencies which that one can build, but for one that it can't tell: before Rust 1.95, hold back
-//! `scheduled-thread-pool`, which r2d2 needs: `cargo update scheduled-thread-pool --precise 0.2.7`.
+//! Rust 1.86 is the oldest, as for Diesel 2.3. Cargo's `resolver = "3"` (the default of edition 2024) picks dependencies that your
+//! Rust can build, with one exception: before Rust 1.95, hold back `scheduled-thread-pool`, which r2d2 needs:
+//! `cargo update scheduled-thread-pool --precise 0.2.7`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // What only some features use.
 #![cfg_attr(
@@ -50,6 +69,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(any(feature = "async", feature = "blocking"))]
+mod backoff;
 #[cfg(feature = "blocking")]
 mod blocking;
 mod connection_id;
@@ -61,6 +82,8 @@ pub mod docs;
 mod driver;
 mod error;
 mod error_text;
+#[cfg(any(feature = "async", feature = "blocking"))]
+mod family;
 #[cfg(all(feature = "fence", any(feature = "async", feature = "blocking")))]
 pub mod fence;
 #[cfg(any(feature = "async", feature = "blocking"))]
@@ -91,9 +114,16 @@ mod operator_error;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod owned;
 #[cfg(any(feature = "async", feature = "blocking"))]
+pub mod permits;
+mod permits_error;
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod queue;
+#[cfg(feature = "quorum")]
+pub mod quorum;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod section;
+#[cfg(any(feature = "async", feature = "blocking"))]
+mod slots;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod statement;
 #[cfg(any(feature = "async", feature = "blocking"))]

@@ -1,18 +1,18 @@
-//! A lock, described once and used many times.
+//! The description of a lock, with its options.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     deadline::Timeout, error::NamedLockError, idle_limit::IdleLimit, name::LockName, names::Names, section::Request,
+    slots::Slots,
 };
 
-/// A named lock, or several, with how to wait for them: described once, used by any thread on any connection.
+/// A description of a named lock, or of several, with options. Any thread can use it on any connection.
 ///
-/// Cheap to clone. It holds nothing by itself: the lock is taken by [`run`](Self::run) and its siblings, for the time of
-/// one section.
+/// Cheap to clone. It holds nothing by itself: [`run`](Self::run) and its siblings acquire the lock for one section.
 ///
 /// ```no_run
-/// use std::time::Duration;
+/// use std::{sync::Arc, time::Duration};
 ///
 /// use diesel::{MysqlConnection, prelude::*};
 /// use diesel_named_lock::{NamedLock, NamedLockError};
@@ -30,16 +30,18 @@ use crate::{
 #[must_use = "a `NamedLock` locks nothing until it is run"]
 pub struct NamedLock {
     names: Names,
+    /// What the name is about, if it is no lock but a family of slots.
+    slots: Option<Arc<Slots>>,
     pub(crate) timeout: Timeout,
     pub(crate) reentrant: bool,
     pub(crate) idle_limit: Option<Duration>,
 }
 
 impl NamedLock {
-    /// How long a section waits for its lock where nothing else was said: 10 seconds.
+    /// The default [`timeout`](Self::timeout): 10 seconds.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// A lock of this name. `name` is a `&str`, `String`, [`LockName`] or `&LockName`.
+    /// Creates a lock with this name. `name` is a `&str`, `String`, [`LockName`] or `&LockName`.
     ///
     /// ```
     /// use diesel_named_lock::{LockName, NamedLock};
@@ -52,15 +54,15 @@ impl NamedLock {
     ///
     /// # Errors
     ///
-    /// [`NamedLockError::InvalidName`]; never for a [`LockName`].
+    /// Returns [`NamedLockError::InvalidName`] if the name is not valid. Never fails for a [`LockName`].
     pub fn new(name: impl TryInto<LockName, Error: Into<NamedLockError>>) -> Result<Self, NamedLockError> {
         Ok(Self::of(Names::One(name.try_into().map_err(Into::into)?)))
     }
 
-    /// Creates a lock whose name is checked when it is compiled: for a `static`. Also its options can stand there.
+    /// Creates a lock for a `static`, with a name that is checked at compile time. Options can be set in the `static`, too.
     ///
     /// ```
-    /// use std::time::Duration;
+    /// use std::{sync::Arc, time::Duration};
     ///
     /// use diesel_named_lock::NamedLock;
     ///
@@ -74,11 +76,14 @@ impl NamedLock {
         Self::of(Names::One(LockName::from_static(name)))
     }
 
-    /// Several locks at once, all of them or none.
+    /// Creates a lock over several names: a section holds all of them or none.
     ///
-    /// They are taken one by one, in one global order, so that no two such sections can wait for each other in a circle;
-    /// the timeout is one for all of them. If one can't be taken, those taken before are released. At the end they are
-    /// released in reverse. A name given twice counts once. Two round trips for each lock.
+    /// They are acquired in one global order, so that no two such sections can wait for each other in a circle. One timeout covers all
+    /// of them. If one can't be acquired, those acquired before are released. At the end they are released in reverse. A name given twice
+    /// counts once.
+    ///
+    /// Costs two round trips for every ten locks, or for the rest of them: one statement acquires up to ten free locks, and one
+    /// releases them. A lock that is not free is waited for by a statement of its own, and then the next ten follow.
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, prelude::*};
@@ -94,8 +99,8 @@ impl NamedLock {
     ///
     /// # Errors
     ///
-    /// [`NamedLockError::InvalidName`] where a name is not valid, there is none, or two differ only in letter case (one
-    /// lock on MySQL, two on MariaDB).
+    /// Returns [`NamedLockError::InvalidName`] if a name is not valid, if there is no name, or if two names differ only in letter case
+    /// (one lock on MySQL, two on MariaDB).
     pub fn all_of(
         names: impl IntoIterator<Item = impl TryInto<LockName, Error: Into<NamedLockError>>>,
     ) -> Result<Self, NamedLockError> {
@@ -105,21 +110,28 @@ impl NamedLock {
     }
 
     const fn of(names: Names) -> Self {
-        Self { names, timeout: Timeout::After(Self::DEFAULT_TIMEOUT), reentrant: false, idle_limit: None }
+        let timeout = Timeout::After(Self::DEFAULT_TIMEOUT);
+        Self { names, slots: None, timeout, reentrant: false, idle_limit: None }
     }
 
-    /// Waits for at most `timeout`: on both servers never less, and at most 50 ms longer (as tested from 1 ms to 1.5 s).
-    /// Default: [`Self::DEFAULT_TIMEOUT`].
+    pub(crate) fn of_slots(slots: Slots) -> Self {
+        let names = Names::One(slots.family.clone());
+        Self { slots: Some(slots.into()), ..Self::of(names) }
+    }
+
+    /// Sets how long a section waits for the lock: on both servers never less, and at most 50 ms longer (tested from 1 ms to 1.5 s).
     ///
-    /// Zero asks once and does not wait. A part of a millisecond counts as a whole one, and beyond 49 days a part of a
-    /// second, too. Longer than 31 years is [for ever](Self::wait_forever).
+    /// Defaults to [`DEFAULT_TIMEOUT`](Self::DEFAULT_TIMEOUT).
     ///
-    /// MySQL's `max_execution_time` does not shorten it. If that ends a wait of whole seconds, the rest is waited for in a second
-    /// statement, behind the sessions that have queued since. MariaDB's `max_statement_time` ends any wait that is longer:
+    /// Zero asks once and does not wait. A fraction of a millisecond is rounded up to a whole one; above 49 days, a fraction of a
+    /// second is rounded up, too. More than 31 years means [for ever](Self::wait_forever).
+    ///
+    /// MySQL's `max_execution_time` does not shorten it. If it interrupts a wait of whole seconds, a second statement waits for the
+    /// rest, behind the sessions that have queued since. MariaDB's `max_statement_time` interrupts any longer wait, as
     /// [`NamedLockError::Interrupted`].
     ///
     /// ```
-    /// # use std::time::Duration;
+    /// # use std::{sync::Arc, time::Duration};
     /// # use diesel_named_lock::NamedLock;
     /// let lock = NamedLock::new("shop:stock")?.timeout(Duration::from_millis(300));
     /// # Ok::<_, diesel_named_lock::NamedLockError>(())
@@ -129,7 +141,8 @@ impl NamedLock {
         self
     }
 
-    /// Asks once and does not wait: a lock that another session holds is a [`NamedLockError::Timeout`] at once.
+    /// Asks once and does not wait. If another session holds the lock, the section fails at once with
+    /// [`NamedLockError::Timeout`].
     ///
     /// ```no_run
     /// # use diesel::MysqlConnection;
@@ -147,9 +160,11 @@ impl NamedLock {
         self.timeout(Duration::ZERO)
     }
 
-    /// Waits until the lock is free. Ends only by a grant, a deadlock, `KILL`, a lost connection, or a statement time limit
-    /// of the session ([`NamedLockError::Interrupted`]): MariaDB's `max_statement_time`, or, on MySQL, after 49 days, if
-    /// `max_execution_time` is set.
+    /// Waits until the lock is free.
+    ///
+    /// The wait ends only with a grant, a deadlock, a `KILL`, a lost connection, or a statement time limit of the session
+    /// ([`NamedLockError::Interrupted`]). That limit is MariaDB's `max_statement_time`; on MySQL, after 49 days, it is
+    /// `max_execution_time`, if set.
     ///
     /// ```
     /// # use diesel_named_lock::NamedLock;
@@ -161,12 +176,13 @@ impl NamedLock {
         self
     }
 
-    /// Allows the section inside another one over the same lock, on the same connection: without it,
+    /// Allows the section inside another section over the same lock, on the same connection. Without it, that is
     /// [`NamedLockError::AlreadyHeld`].
     ///
-    /// The inner section then runs under the outer one's lock: it neither waits nor releases, and at its end makes sure
-    /// that the lock is still held. The same goes for a lock that was taken on this session by a `GET_LOCK` by hand: it
-    /// stays held. One round trip more, to ask beforehand.
+    /// The inner section runs under the outer section's lock. It neither waits nor releases, and at its end it checks that the lock is
+    /// still held. A lock that a `GET_LOCK` by hand acquired on this session is treated in the same way: it stays held.
+    ///
+    /// Costs one round trip more. Several locks are acquired one by one, each after such a question.
     ///
     /// ```no_run
     /// # use diesel::MysqlConnection;
@@ -184,21 +200,21 @@ impl NamedLock {
         self
     }
 
-    /// Sets how long the server waits for this client during the section, before it gives the session and its locks up. Not set
-    /// by default.
+    /// Sets how long the server waits for this client during the section before it gives up the session and its locks.
     ///
-    /// It bounds how long a host that vanished keeps its locks: see [`IdleLimit`], also for **what it asks of work that computes
-    /// for long**. The session's timeouts are shortened before the acquire and restored after the release. If they can't be
+    /// Defaults to no limit: the session's own timeouts apply.
+    ///
+    /// It bounds how long a host that vanished keeps its locks. See [`IdleLimit`], also for **what it requires of a closure that
+    /// computes for long**. The session's timeouts are shortened before the acquire and restored after the release. If they can't be
     /// restored, the session is killed.
     ///
-    /// From 1 second to 365 days, in whole seconds: a part of one is left off. Anything else is an error when the section is run,
-    /// before any I/O: [`NamedLockError::InvalidIdleLimit`].
+    /// From 1 second to 365 days, in whole seconds; a fraction is cut off. For any other value, running the section fails with
+    /// [`NamedLockError::InvalidIdleLimit`], before any I/O.
     ///
-    /// Three round trips more. In a [`NamedLockPool`](crate::pool::NamedLockPool), such a section is not handed a lock and hands
-    /// none on.
+    /// Costs three round trips more. In a [`NamedLockPool`](crate::pool::NamedLockPool), such a section takes part in no hand-off.
     ///
     /// ```no_run
-    /// # use std::time::Duration;
+    /// # use std::{sync::Arc, time::Duration};
     /// # use diesel::{MysqlConnection, prelude::*};
     /// # use diesel_named_lock::{NamedLock, NamedLockExt};
     /// # fn render_all() -> String { String::new() }
@@ -216,7 +232,7 @@ impl NamedLock {
         self
     }
 
-    /// The names, each once, in the order in which they are taken.
+    /// Returns the names, each once, in the order in which they are acquired.
     ///
     /// ```
     /// # use diesel_named_lock::{LockName, NamedLock};
@@ -233,10 +249,15 @@ impl NamedLock {
         &self.names
     }
 
-    /// The timeout begins with it.
+    pub(crate) fn slots(&self) -> Option<&Slots> {
+        self.slots.as_deref()
+    }
+
+    /// Starts the timeout.
     pub(crate) fn request(&self) -> Result<Request, NamedLockError> {
         let Self { timeout, reentrant, .. } = *self;
         let idle_limit = self.idle_limit.map(IdleLimit::new).transpose()?;
-        Ok(Request { deadline: timeout.start(), first_wait: timeout, reentrant, idle_limit })
+        let slots = self.slots.clone();
+        Ok(Request { deadline: timeout.start(), first_wait: timeout, reentrant, idle_limit, slots })
     }
 }

@@ -1,3 +1,3 @@
-//! Under which target this crate logs.
+//! The target of this crate's log lines.
 
 pub(crate) const TARGET: &str = "diesel_named_lock";

@@ -1,9 +1,15 @@
-//! The name of a lock, checked once.
+//! The name of a lock.
 
 mod folding;
 mod text;
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{
+    borrow::Cow,
+    fmt, process,
+    str::FromStr,
+    sync::atomic::{AtomicU64, Ordering},
+    time::UNIX_EPOCH,
+};
 
 use sha2::{Digest, Sha256};
 
@@ -12,12 +18,11 @@ use self::text::Text;
 
 /// The name of a lock, checked once and cheap to clone.
 ///
-/// A name has 1 to 64 characters, none of them above U+FFFF (emoji, for one) and none NUL. Those are the names
-/// that MySQL and MariaDB both take, and take for different locks: MySQL refuses the others, MariaDB cuts a name
-/// at a NUL (our test `every_name_that_is_accepted_is_one_lock_on_the_server`).
+/// A name has 1 to 64 characters, none of them NUL or above U+FFFF (such as emoji). These are the names that both MySQL and MariaDB
+/// accept, and treat as different locks. MySQL refuses the others, and MariaDB cuts a name at a NUL.
 ///
-/// The name reaches the server exactly as given, so a program in another language that calls `GET_LOCK` with the same
-/// string meets this lock.
+/// The name reaches the server exactly as given. So a program in another language that calls `GET_LOCK` with the same string uses the
+/// same lock.
 ///
 /// ```
 /// use diesel_named_lock::LockName;
@@ -30,14 +35,13 @@ use self::text::Text;
 ///
 /// # What a name does not promise
 ///
-/// * **Letter case.** MySQL takes `Report` and `report` for one lock, MariaDB for two (as measured on MySQL 9.7 and
-///   MariaDB 10.11). Keep to lower case, or use [`LockName::hashed`].
-/// * **A scope.** Named locks are server-wide: two applications, or two databases on one server, that use the same
-///   name share the lock. [`LockName::scoped`] puts a scope before it.
+/// * **Letter case.** `Report` and `report` are one lock on MySQL and two on MariaDB. Use lower case, or [`LockName::hashed`].
+/// * **A scope.** Named locks are server-wide. Two applications, or two databases on one server, that use the same name share the
+///   lock. [`LockName::scoped`] prefixes a scope.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LockName(Text);
 
-/// Why a string, or a set of names, can't name a lock. Found before any I/O.
+/// The error of a string, or a set of names, that can't name a lock. No I/O took place.
 ///
 /// ```
 /// use diesel_named_lock::{InvalidName, LockName};
@@ -48,18 +52,18 @@ pub struct LockName(Text);
 #[non_exhaustive]
 pub enum InvalidName {
     /// The name is empty.
-    #[error("a lock's name must not be empty")]
+    #[error("lock name is empty: it must have 1 to 64 characters")]
     Empty,
     /// The name has more than 64 characters.
     #[non_exhaustive]
-    #[error("lock name {name:?} has {chars} characters, at most 64 fit: shorten it, or use `LockName::hashed`")]
+    #[error("lock name {name:?} has {chars} characters, more than 64: shorten it, or use `LockName::hashed`")]
     TooLong {
         /// The name as given.
         name: String,
-        /// How many characters it has.
+        /// The number of its characters.
         chars: usize,
     },
-    /// The name has a character that the server does not take in a name.
+    /// The name has a character that the server does not accept in a name.
     #[non_exhaustive]
     #[error(
         "lock name {name:?} contains {character:?}: NUL and characters above U+FFFF can't be in a name; \
@@ -73,13 +77,13 @@ pub enum InvalidName {
     },
     /// The scope of [`LockName::scoped`] is empty or contains the separator `:`.
     #[non_exhaustive]
-    #[error("scope {scope:?} can't scope a lock name: it must not be empty or contain `:`")]
+    #[error("scope {scope:?} of a lock name is not valid: it must not be empty or contain `:`")]
     Scope {
         /// The scope as given.
         scope: String,
     },
-    /// [`NamedLock::all_of`](crate::NamedLock::all_of) was given no name.
-    #[error("a section over several locks needs at least one name")]
+    /// [`NamedLock::all_of`](crate::NamedLock::all_of) got no name.
+    #[error("list of lock names is empty: a section over several locks needs at least one name")]
     NoNames,
     /// Two names for [`NamedLock::all_of`](crate::NamedLock::all_of) differ only in letter case.
     #[error("lock names `{0}` and `{1}` differ only in letter case: one lock on MySQL, two on MariaDB; rename one")]
@@ -87,7 +91,7 @@ pub enum InvalidName {
 }
 
 impl LockName {
-    /// The most characters that a name may have.
+    /// The maximum number of characters of a name.
     pub const MAX_CHARS: usize = 64;
 
     /// Checks `name`, without I/O. [`FromStr`] and [`TryFrom`] do the same.
@@ -101,14 +105,14 @@ impl LockName {
     ///
     /// # Errors
     ///
-    /// [`InvalidName`] where `name` is empty, has more than 64 characters, or contains NUL or a character above U+FFFF.
+    /// Returns [`InvalidName`] if `name` is empty, has more than 64 characters, or contains NUL or a character above U+FFFF.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
         let name = name.as_ref();
         check(name)?;
         Ok(Self(name.into()))
     }
 
-    /// Checks `name` when it is compiled: for a `static` or a `const`.
+    /// Creates a name for a `static` or a `const`, and checks it at compile time.
     ///
     /// ```
     /// use diesel_named_lock::LockName;
@@ -129,24 +133,22 @@ impl LockName {
     #[must_use]
     pub const fn from_static(name: &'static str) -> Self {
         let bytes = name.as_bytes();
-        let (mut at, mut chars) = (0, 0);
+        let mut at = 0;
         while at < bytes.len() {
             assert!(bytes[at] != 0, "a lock's name must not contain NUL");
             assert!(bytes[at] < 0xF0, "a lock's name must not contain a character above U+FFFF");
-            // All but the continuation bytes of UTF-8.
-            chars += (bytes[at] & 0xC0 != 0x80) as usize;
             at += 1;
         }
-        assert!(chars > 0, "a lock's name must not be empty");
-        assert!(chars <= Self::MAX_CHARS, "a lock's name must have at most 64 characters");
+        assert!(at > 0, "a lock's name must not be empty");
+        assert!(count_chars(name) <= Self::MAX_CHARS, "a lock's name must have at most 64 characters");
         Self(Text::Static(name))
     }
 
-    /// Makes any text, of any length, the name of a lock.
+    /// Creates a name from any text of any length.
     ///
-    /// The name is a readable prefix of the text, `#`, and half of its SHA-256 (128 bits) in hexadecimal. The same
-    /// text gives the same name in every version of this crate (golden values stand in our tests). Texts that
-    /// differ, if only in letter case, give names that differ on MySQL and on MariaDB, as far as 128 bits go.
+    /// The name is a readable prefix of the text, `#`, and half of its SHA-256 (128 bits) in hexadecimal. The same text gives the same
+    /// name in every version of this crate. Different texts, even if they differ only in letter case, give different names on MySQL and
+    /// on MariaDB, as far as 128 bits go.
     ///
     /// ```
     /// use diesel_named_lock::LockName;
@@ -171,10 +173,18 @@ impl LockName {
         Self(name.into())
     }
 
-    /// `scope:name`, since named locks are server-wide: the scope is the database or the application, say.
+    /// A name that no other session uses.
+    pub(crate) fn unused(purpose: &str) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+        Self::hashed(&format!("diesel-named-lock {purpose} {} {count} {now}", process::id()))
+    }
+
+    /// Creates the name `scope:name`. The scope is, for example, the application or the database, since named locks are server-wide.
     ///
-    /// Different pairs give different names. Pairs that differ only in letter case are one lock on MySQL. For a scope before
-    /// a long name, hash both: `LockName::hashed(&format!("shop:{title}"))`.
+    /// Different pairs give different names. Pairs that differ only in letter case are one lock on MySQL. To scope a long name, hash both:
+    /// `LockName::hashed(&format!("shop:{title}"))`.
     ///
     /// ```
     /// use diesel_named_lock::LockName;
@@ -185,8 +195,8 @@ impl LockName {
     ///
     /// # Errors
     ///
-    /// [`InvalidName`] where `scope` is empty or contains `:`, `name` is empty, or the whole is not a valid name
-    /// (64 characters include scope and `:`).
+    /// Returns [`InvalidName`] if `scope` is empty or contains `:`, if `name` is empty, or if the result is not a valid name. The 64
+    /// characters include the scope and `:`.
     pub fn scoped(scope: &str, name: &str) -> Result<Self, InvalidName> {
         if scope.is_empty() || scope.contains(':') {
             return Err(InvalidName::Scope { scope: scope.to_owned() });
@@ -197,11 +207,23 @@ impl LockName {
         Self::new(format!("{scope}:{name}"))
     }
 
-    /// The name as the server gets it.
+    /// Returns the name as the server gets it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Returns the number of characters, at compile time, too.
+pub(crate) const fn count_chars(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let (mut at, mut chars) = (0, 0);
+    while at < bytes.len() {
+        // All but the continuation bytes of UTF-8.
+        chars += (bytes[at] & 0xC0 != 0x80) as usize;
+        at += 1;
+    }
+    chars
 }
 
 fn check(name: &str) -> Result<(), InvalidName> {
@@ -211,15 +233,15 @@ fn check(name: &str) -> Result<(), InvalidName> {
     if let Some(character) = name.chars().find(|&c| c == '\0' || c > '\u{FFFF}') {
         return Err(InvalidName::Character { name: name.to_owned(), character });
     }
-    match name.chars().count() {
+    match count_chars(name) {
         ..=LockName::MAX_CHARS => Ok(()),
         chars => Err(InvalidName::TooLong { name: name.to_owned(), chars }),
     }
 }
 
-/// Puts names in the order in which every section takes them, so that no two sections wait for each other in a circle.
+/// Puts names in the order in which every section acquires them, so that no two sections wait for each other in a circle.
 ///
-/// Letter case comes second: where MySQL takes two names for one lock, both sections take it at the same place.
+/// Letter case comes second: if two names are one lock on MySQL, both sections acquire it at the same place.
 pub(crate) fn in_locking_order(mut names: Vec<LockName>) -> Result<Vec<LockName>, InvalidName> {
     names.sort_by_cached_key(|name| (folded(name.as_str()), name.clone()));
     names.dedup();
@@ -270,7 +292,7 @@ impl FromStr for LockName {
     }
 }
 
-/// What a name may be given as, wherever one is taken.
+/// The types that a parameter for a name accepts.
 macro_rules! try_from {
     ($($text:ty),*) => {$(
         impl TryFrom<$text> for LockName {

@@ -7,7 +7,7 @@ use crate::{
     name::{LockName, in_locking_order},
 };
 
-/// In locking order, each once, at least one. Cheap to clone; one alone, the usual case, allocates nothing.
+/// At least one name, each once, in the order in which they are acquired. Cheap to clone. A single name, the usual case, allocates nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Names {
     One(LockName),
@@ -16,8 +16,7 @@ pub(crate) enum Names {
 
 impl Names {
     pub(crate) fn in_locking_order(names: Vec<LockName>) -> Result<Self, NamedLockError> {
-        let mut names = in_locking_order(names)?;
-        Ok(if names.len() == 1 { Self::One(names.swap_remove(0)) } else { Self::Several(names.into()) })
+        Ok(in_locking_order(names)?.into())
     }
 
     pub(crate) fn as_slice(&self) -> &[LockName] {
@@ -32,12 +31,25 @@ impl Names {
     }
 }
 
+/// There must be a name.
+impl From<Vec<LockName>> for Names {
+    fn from(mut names: Vec<LockName>) -> Self {
+        if names.len() == 1 { Self::One(names.swap_remove(0)) } else { Self::Several(names.into()) }
+    }
+}
+
+/// The first ten.
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 10;
         write!(f, "named lock")?;
-        for (index, name) in self.as_slice().iter().enumerate() {
+        let names = self.as_slice();
+        for (index, name) in names.iter().take(SHOWN).enumerate() {
             write!(f, "{}`{name}`", if index == 0 { " " } else { ", " })?;
         }
-        Ok(())
+        match names.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            others => write!(f, ", and {others} more"),
+        }
     }
 }

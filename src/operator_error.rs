@@ -1,11 +1,11 @@
-//! Why an operator can't see, or can't do, what was asked for.
+//! The error of the operator's functions.
 
 use crate::{connection_id::ConnectionId, name::LockName};
 
 type Diesel = diesel::result::Error;
 
-/// Why [`named_locks`](crate::operator::named_locks) or [`break_lock`](crate::operator::break_lock) could not do what was asked, with the very
-/// statement that an administrator of the server has to run.
+/// The error of [`named_locks`](crate::operator::named_locks) and [`break_lock`](crate::operator::break_lock), with the statement that an
+/// administrator of the server has to run.
 ///
 /// ```no_run
 /// # use diesel::MysqlConnection;
@@ -23,32 +23,31 @@ type Diesel = diesel::result::Error;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperatorError {
-    /// The server does not list its named locks at present: a plugin is missing, or a part of the Performance Schema is
-    /// switched off.
-    #[error("this server does not list its named locks, because {reason}: {remedy}")]
+    /// The server does not list its named locks: a plugin is missing, or a part of the Performance Schema is switched off.
+    #[error("list of named locks is not available on this server, because {reason}: {remedy}")]
     #[non_exhaustive]
     ListUnavailable {
         /// What is missing or switched off.
         reason: &'static str,
-        /// What switches it on: a statement, or a line of the server's configuration.
+        /// A statement, or a line of the server's configuration, that switches it on.
         remedy: &'static str,
     },
 
     /// This account lacks a privilege.
-    #[error("this account may not {what}; an administrator can allow it: {grant}")]
+    #[error("account may not {what}; an administrator can allow it: {grant}")]
     #[non_exhaustive]
     Denied {
-        /// What was refused.
+        /// What this account may not do.
         what: &'static str,
         /// The `GRANT` for this account, ready to be run.
         grant: String,
-        /// The server's answer.
+        /// The server's error.
         source: Diesel,
     },
 
-    /// The lock to be broken is held by the very connection that was to break it. Nothing was done.
+    /// The connection that was to break the lock holds the lock itself. Nothing was done.
     #[error(
-        "named lock `{name}` is held by this very connection {connection_id}: end its section instead of breaking it"
+        "named lock `{name}` is held by this same connection, {connection_id}: end its section instead of breaking the lock"
     )]
     #[non_exhaustive]
     HeldHere {
@@ -58,7 +57,7 @@ pub enum OperatorError {
         connection_id: ConnectionId,
     },
 
-    /// Anything else that Diesel or the server says.
+    /// Any other error of Diesel or the server.
     #[error(transparent)]
     Database(#[from] Diesel),
 }

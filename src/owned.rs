@@ -1,4 +1,4 @@
-//! A connection that goes where its section goes.
+//! A connection that moves with its section.
 
 use std::ops::{Deref, DerefMut};
 

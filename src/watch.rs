@@ -1,4 +1,4 @@
-//! What is known of a session that is pinged.
+//! The state of a session that is pinged.
 
 use std::{
     convert::Infallible,
@@ -21,45 +21,47 @@ pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
 type Callback = Box<dyn FnOnce() + Send>;
 
-/// What is known of a session while [`keep_alive_while`](crate::NamedLockExt::keep_alive_while) pings it.
+/// The state of a session that [`keep_alive_while`](crate::NamedLockExt::keep_alive_while) pings.
 ///
-/// All questions are answered from memory: ask as often as you like, from any thread.
+/// All methods answer from memory. Call them as often as you like, from any thread.
 pub struct Watch {
     start: Instant,
-    /// Since when it is.
+    /// When the loss was noticed.
     lost: OnceLock<Instant>,
-    /// When the last ping that was answered was sent: nanoseconds after the start.
+    /// When the last answered ping was sent, in nanoseconds after the start.
     heard: AtomicU64,
-    /// After so long a silence, the lock is taken for lost.
+    /// After this long without an answer, the lock counts as lost.
     longest_silence: Duration,
     on_loss: Mutex<Option<Callback>>,
     loss: Condvar,
 }
 
 impl Watch {
-    /// `start`: before the session has last answered.
+    /// `start` is a moment before the last answer of the session.
     pub(crate) fn new(start: Instant, longest_silence: Duration) -> Self {
         let (lost, heard) = (OnceLock::new(), 0.into());
         Self { start, lost, heard, longest_silence, on_loss: Mutex::default(), loss: Condvar::new() }
     }
 
-    /// Whether a ping has failed, however often it was repeated: the session is gone, and its locks with it. From now
-    /// on `true`; and the section ends as [`Lost`](crate::NamedLockError::Lost) even if the session turns out to live,
-    /// so what is still to be computed is better left.
+    /// Returns whether a ping has failed in all its repetitions: the session is gone, and its locks with it.
     ///
-    /// `false` is no proof: on a network that goes silent, no ping fails. Compare [`silent_for`](Self::silent_for) with
-    /// what the server allows.
+    /// Once `true`, it stays `true`. The section then returns [`Lost`](crate::NamedLockError::Lost), even if the session turns out to
+    /// live. So stop computing.
+    ///
+    /// `false` is no proof: on a network that goes silent, no ping fails. Compare [`silent_for`](Self::silent_for) with the time that
+    /// the server allows.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         if self.silent_for() >= self.longest_silence {
-            // For ever, whatever is heard later: somebody was told.
+            // This stays, whatever is heard later: the caller was told.
             let _ = self.lost.set(Instant::now());
         }
         self.lost.get().is_some()
     }
 
-    /// Waits for at most `timeout` until [`is_lost`](Self::is_lost), and returns that. Blocks the thread: not for an async closure, whose
-    /// task also sends the pings.
+    /// Waits for at most `timeout` until the lock is lost, and returns [`is_lost`](Self::is_lost).
+    ///
+    /// Blocks the thread. Don't call it in an async closure, whose task also sends the pings.
     pub fn lost(&self, timeout: Duration) -> bool {
         let start = Instant::now();
         let mut waiting = self.lock();
@@ -73,10 +75,10 @@ impl Watch {
         }
     }
 
-    /// How long ago the last ping that was answered was sent; before the first answer, since the beginning.
+    /// Returns how long ago the last answered ping was sent; before the first answer, the time since the start.
     ///
-    /// Once this is longer than the session's [`IdleLimit`](crate::IdleLimit), the server may have given the lock to
-    /// somebody else.
+    /// Once this is longer than the session's [`IdleLimit`](crate::IdleLimit), the server may have given the lock to another
+    /// session.
     #[must_use]
     pub fn silent_for(&self) -> Duration {
         self.start.elapsed().saturating_sub(Duration::from_nanos(self.heard.load(Ordering::Relaxed)))
@@ -90,7 +92,7 @@ impl Watch {
         self.longest_silence.saturating_sub(self.silent_for())
     }
 
-    /// At once if it is lost already.
+    /// Calls `callback` at once if the lock is already lost.
     pub(crate) fn on_loss(&self, callback: Callback) {
         let mut on_loss = self.lock();
         if self.lost.get().is_some() {
@@ -101,14 +103,14 @@ impl Watch {
         }
     }
 
-    /// Pings until the other end of `watching` is dropped, or the lock is lost. A ping says whether the lock is held.
+    /// Pings until the sender of `watching` is dropped, or the lock is lost. A ping returns whether the lock is held.
     pub(crate) fn ping_while<E: Display>(
         &self,
         interval: Duration,
         watching: &Receiver<Infallible>,
         mut ping: impl FnMut() -> Result<bool, E>,
     ) {
-        // On the way out of a panic, too: nobody pings any more.
+        // Also if `ping` panics: then the pings have ended.
         let lost = scopeguard::guard((), |()| self.lose());
         loop {
             let sent = self.elapsed();
@@ -124,21 +126,21 @@ impl Watch {
         }
     }
 
-    /// Notes that a ping was answered. `false`: the lock is to be taken for lost, which is logged.
+    /// Notes the answer to a ping. Returns `false` if the lock counts as lost, which is logged.
     pub(crate) fn is_answered<E: Display>(&self, sent: Duration, holds: Result<bool, E>) -> bool {
         match holds {
             Ok(true) if !self.is_lost() => {
                 self.heard(sent);
                 return true;
             }
-            Ok(true) => warn!(target: TARGET, "a ping was answered too late, the lock is taken for lost"),
+            Ok(true) => warn!(target: TARGET, "a ping was answered too late: the lock counts as lost"),
             Ok(false) => warn!(target: TARGET, "a ping found that the lock is not held any more"),
-            Err(error) => warn!(target: TARGET, "a ping failed, the lock is taken for lost: {error}"),
+            Err(error) => warn!(target: TARGET, "a ping failed, and the lock counts as lost: {error}"),
         }
         false
     }
 
-    /// When a ping is sent: for [`heard`](Self::heard), once it is answered.
+    /// Returns the time since the start. Asked when a ping is sent, for [`heard`](Self::heard) when it is answered.
     pub(crate) fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
@@ -164,7 +166,7 @@ impl Watch {
     }
 }
 
-/// It may be called while another panic goes on.
+/// May be called during another panic.
 fn call(callback: Callback) {
     if catch_unwind(AssertUnwindSafe(callback)).is_err() {
         warn!(target: TARGET, "the callback on the loss of a lock panicked");

@@ -13,7 +13,7 @@ check_package() {
     check_compatibility
 }
 
-# The library only: the tests' dependencies need a newer Rust.
+# The library and the program only: the tests' dependencies need a newer Rust.
 check_oldest_rust() {
     if ! rustup run "$rust" cargo --version && ! rustup toolchain install "$rust" --profile minimal; then
         untested "Rust $rust: rustup can't install it"
@@ -23,7 +23,7 @@ check_oldest_rust() {
     step "Rust $rust, all features" oldest_rust --all-features
 }
 
-oldest_rust() { RUSTUP_TOOLCHAIN=$rust cargo check --locked --lib --target-dir "$target/oldest-rust" "$@"; }
+oldest_rust() { RUSTUP_TOOLCHAIN=$rust cargo check --locked --lib --bins --target-dir "$target/oldest-rust" "$@"; }
 
 # Whatever Cargo.toml asks for, in the lowest version that it allows. (A subshell, so that its end removes the copy.)
 check_oldest_dependencies() (

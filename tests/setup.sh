@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What tests and examples need on a machine, and how to get what is missing. To be sourced; does nothing by itself.
-# Fast where nothing is missing. Only Debian and Ubuntu are helped: on other systems it says what to install.
+# Fast if nothing is missing. Only Debian and Ubuntu are supported: on other systems it says what to install.
 
 say() { printf '==> %s\n' "$*"; }
 
@@ -274,12 +274,21 @@ as_root() {
     fi
 }
 
-# PyMySQLLock, for the tests of the guide for its users.
-need_pymysqllock() {
+# PyMySQLLock and sqlalchemy-dlock: clients that meet this crate at a lock.
+need_python_client() {
     local target
-    target=$(target_folder)/pymysqllock || return 1
+    target=$(target_folder)/interop || return 1
     has_venv || install_packages "Python with virtual environments" python3-venv
-    need_python_packages "$target" tests/examples/requirements.txt
+    need_python_packages "$target" tests/interop/requirements.txt
+}
+
+# The same in PHP and in Ruby.
+need_php_client() {
+    php -m 2>/dev/null | grep -qx mysqli || install_packages "PHP with mysqli" php-cli php-mysql
+}
+
+need_ruby_client() {
+    ruby -e 'require "mysql2"' 2>/dev/null || install_packages "Ruby with mysql2" ruby-mysql2
 }
 
 has_venv() { python3 -c 'import ensurepip' 2>/dev/null; }

@@ -53,21 +53,16 @@ impl Connection {
         }
     }
 
-    /// Prepares a question about a lock, to which the answer is one number.
-    pub fn prepare(&self, sql: &CStr, name: &'static str, timeout: Option<i32>) -> Statement {
-        // Leaked: the C library keeps pointers to them for as long as the statement lives, which is to the end.
-        let timeout: &'static Option<i32> = Box::leak(Box::new(timeout));
-        let answer: &'static Cell<i64> = Box::leak(Box::new(Cell::new(0)));
-
-        let mut parameters = vec![bind(ffi::enum_field_types::MYSQL_TYPE_STRING, name.as_ptr(), name.len())];
-        if let Some(timeout) = timeout {
-            parameters.push(bind(ffi::enum_field_types::MYSQL_TYPE_LONG, ptr::from_ref(timeout), size_of::<i32>()));
-        }
-        let mut result = bind(ffi::enum_field_types::MYSQL_TYPE_LONGLONG, answer.as_ptr(), size_of::<i64>());
+    /// Prepares a question whose answer is one row of so many numbers.
+    pub fn prepare<const COLUMNS: usize>(&self, sql: &CStr, parameters: &[Parameter]) -> Statement<COLUMNS> {
+        // Leaked: the C library keeps pointers to it for as long as the statement lives, which is to the end.
+        let answer: &'static [Column; COLUMNS] = Box::leak(Box::new(std::array::from_fn(|_| Column::default())));
+        let mut parameters: Vec<_> = parameters.iter().map(Parameter::bind).collect();
+        let mut results = answer.each_ref().map(Column::bind);
 
         // SAFETY: the handle is this connection's, which is never closed. Both bind calls copy the structures, as many
-        // as the statement has parameters (checked) and columns (one); the buffers in them are static. The library
-        // only reads those of the parameters. It writes to `answer`, which is a `Cell` and not shared with a thread.
+        // as the statement has parameters and columns (checked); the buffers in them are static. The library only reads
+        // those of the parameters. It writes to the columns, which are `Cell`s and not shared with a thread.
         unsafe {
             let statement = ffi::mysql_stmt_init(self.0);
             assert!(!statement.is_null(), "out of memory");
@@ -76,22 +71,60 @@ impl Connection {
             check(statement, prepared == 0);
             let count = usize::try_from(ffi::mysql_stmt_param_count(statement)).unwrap();
             assert_eq!(count, parameters.len(), "parameters of {sql:?}");
+            assert_eq!(ffi::mysql_stmt_field_count(statement) as usize, COLUMNS, "columns of {sql:?}");
             check(statement, ffi::mysql_stmt_bind_param(statement, parameters.as_mut_ptr()) == ffi::FALSE);
-            check(statement, ffi::mysql_stmt_bind_result(statement, &mut result) == ffi::FALSE);
+            check(statement, ffi::mysql_stmt_bind_result(statement, results.as_mut_ptr()) == ffi::FALSE);
             Statement { statement, answer }
         }
     }
 }
 
-/// A prepared statement with its buffers, never closed.
-pub struct Statement {
-    statement: *mut ffi::MYSQL_STMT,
-    answer: &'static Cell<i64>,
+/// What a statement binds. Static, since the C library keeps pointers.
+pub enum Parameter {
+    Text(&'static str),
+    Binary(&'static str),
+    Seconds(&'static u32),
+    Session(&'static Cell<i64>),
 }
 
-impl Statement {
+impl Parameter {
+    fn bind(&self) -> ffi::MYSQL_BIND {
+        use ffi::enum_field_types::*;
+        match *self {
+            Self::Text(text) => bind(MYSQL_TYPE_STRING, text.as_ptr(), text.len()),
+            Self::Binary(bytes) => bind(MYSQL_TYPE_BLOB, bytes.as_ptr(), bytes.len()),
+            Self::Seconds(seconds) => bind(MYSQL_TYPE_LONG, ptr::from_ref(seconds), size_of::<u32>()),
+            Self::Session(id) => bind(MYSQL_TYPE_LONGLONG, id.as_ptr(), size_of::<i64>()),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Column {
+    number: Cell<i64>,
+    is_null: Cell<ffi::my_bool>,
+}
+
+impl Column {
+    fn bind(&self) -> ffi::MYSQL_BIND {
+        let kind = ffi::enum_field_types::MYSQL_TYPE_LONGLONG;
+        ffi::MYSQL_BIND { is_null: self.is_null.as_ptr(), ..bind(kind, self.number.as_ptr(), size_of::<i64>()) }
+    }
+
+    fn get(&self) -> Option<i64> {
+        (self.is_null.get() == ffi::FALSE).then(|| self.number.get())
+    }
+}
+
+/// A prepared statement with its buffers, never closed.
+pub struct Statement<const COLUMNS: usize> {
+    statement: *mut ffi::MYSQL_STMT,
+    answer: &'static [Column; COLUMNS],
+}
+
+impl<const COLUMNS: usize> Statement<COLUMNS> {
     /// Executes it and fetches the answer.
-    pub fn ask(&mut self) -> i64 {
+    pub fn ask(&mut self) -> [Option<i64>; COLUMNS] {
         // SAFETY: the statement and its connection are never closed, its buffers are static. Both are this thread's
         // only, since a raw pointer is not `Send`.
         unsafe {
@@ -100,7 +133,7 @@ impl Statement {
             check(self.statement, ffi::mysql_stmt_fetch(self.statement) == 0);
             check(self.statement, ffi::mysql_stmt_free_result(self.statement) == ffi::FALSE);
         }
-        self.answer.get()
+        self.answer.each_ref().map(Column::get)
     }
 }
 

@@ -34,7 +34,7 @@ fn main() {
     group.finish();
     criterion.final_summary();
 
-    // Not where Cargo only tries whether benchmarks run.
+    // Not if Cargo only tests that benchmarks run.
     if std::env::args().any(|arg| arg == "--bench") {
         println!("{} {}: {}", server.product(), server.version(), pinning(server, pinned));
         ratios::print(&mut contenders);

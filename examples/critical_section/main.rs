@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Must not run twice at once. `pause` is where it hurts.
+/// Must not run twice at the same time. `pause` makes the race visible.
 fn transfer(conn: &mut MysqlConnection, from: i32, to: i32, pause: impl Fn()) -> Result<(), NamedLockError> {
     let balance = |id| accounts::table.find(id).select(accounts::balance);
     let source: i32 = balance(from).get_result(conn)?;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// An application that uses Diesel's migrations runs it as one of them.
-const MIGRATION: &str = include_str!("../../migrations/2026-11-23-120000-namedlock_create_named_lock_fences/up.sql");
+const MIGRATION: &str = include_str!("../../migrations/00000000000001-namedlock_create_named_lock_fences/up.sql");
 const DATABASE: &str = "diesel_named_lock_leader";
 const A_WHILE: Duration = Duration::from_millis(400);
 const PATIENCE: Duration = Duration::from_secs(30);

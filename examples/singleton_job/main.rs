@@ -20,7 +20,7 @@ use test_server::Server;
 use url::Url;
 
 /// An application that uses Diesel's migrations runs it as one of them.
-const MIGRATION: &str = include_str!("../../migrations/2026-11-23-143157-namedlock_create_named_lock_ledger/up.sql");
+const MIGRATION: &str = include_str!("../../migrations/00000000000002-namedlock_create_named_lock_ledger/up.sql");
 const DATABASE: &str = "diesel_named_lock_singleton_job";
 const SECOND: Duration = Duration::from_secs(1);
 

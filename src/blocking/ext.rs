@@ -1,9 +1,9 @@
-//! The methods that a connection gains.
+//! The extension trait of connections.
 
 use std::time::Duration;
 
 use crate::{
-    blocking::{keep_alive, section},
+    blocking::keep_alive,
     driver::{
         blocking::{Blocking, ready},
         status::NamedLockConnection,
@@ -17,8 +17,8 @@ use crate::{
 
 /// Sections on every Diesel connection to MySQL or MariaDB: plain, pooled by r2d2, or of a manager of your own.
 ///
-/// The closure gets the same connection, and may use all of Diesel on it. The remaining options (several locks, re-entry,
-/// waiting for ever, a value that is kept even when the lock was lost) are in [`NamedLock`].
+/// The closure gets the same connection, and may use all of Diesel on it. [`NamedLock`] has the other options: several locks,
+/// re-entry, waiting for ever, a value that is kept even if the lock was lost.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -37,20 +37,20 @@ use crate::{
 /// }
 /// ```
 pub trait NamedLockExt: NamedLockConnection {
-    /// Runs `work` while this session holds the named lock; waits for it for at most `timeout`.
+    /// Acquires the named lock, runs `work` on this connection, releases the lock, and returns what `work` returned.
     ///
-    /// `name` is a `&str`, `String`, [`LockName`] or `&LockName`. `timeout` is the same on both servers, also below a second;
-    /// zero asks once. [`NamedLock::run`] says what is promised and what is not.
+    /// Waits for the lock for at most `timeout`, which means the same on both servers, also below a second. Zero asks once. `name` is a
+    /// `&str`, `String`, [`LockName`] or `&LockName`. [`NamedLock::run`] says what is promised and what is not.
     ///
-    /// The compiler has to learn `E` from somewhere: from the function's return type, or from `Ok::<_, MyError>(value)` at
-    /// the end of the work. Where `work` is a function on `&mut MysqlConnection` and this is a pooled connection, write
+    /// `E` is any error type that implements `From<NamedLockError>`. If the compiler can't infer it, end the closure with
+    /// `Ok::<_, MyError>(value)`. If `work` is a function on `&mut MysqlConnection` and this is a pooled connection, write
     /// `|conn| work(conn)`.
     ///
     /// ```no_run
     /// # use std::time::Duration;
     /// # use diesel::{MysqlConnection, prelude::*};
     /// # use diesel_named_lock::NamedLockExt;
-    /// // With Diesel's own error: ours travel inside it.
+    /// // With Diesel's own error type, which carries this crate's errors inside.
     /// fn next_number(conn: &mut MysqlConnection) -> QueryResult<()> {
     ///     conn.with_named_lock("shop:invoice-number", Duration::from_secs(5), |conn| {
     ///         diesel::sql_query("UPDATE numbers SET invoice = invoice + 1").execute(conn)?;
@@ -61,7 +61,7 @@ pub trait NamedLockExt: NamedLockConnection {
     ///
     /// # Errors
     ///
-    /// What `work` returns as `Err`; otherwise any [`NamedLockError`], by `E::from`.
+    /// Returns the error of `work`. Otherwise returns any [`NamedLockError`], converted by `E::from`.
     fn with_named_lock<T, E, F>(
         &mut self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
@@ -75,7 +75,7 @@ pub trait NamedLockExt: NamedLockConnection {
         NamedLock::new(name)?.timeout(timeout).run(self, work)
     }
 
-    /// Runs `work` if the named lock is free at once; `Ok(None)` where another session holds it.
+    /// Runs `work` if the named lock is free. Does not wait: returns `Ok(None)` if another session holds it.
     ///
     /// ```no_run
     /// # use diesel::MysqlConnection;
@@ -84,7 +84,7 @@ pub trait NamedLockExt: NamedLockConnection {
     /// # fn run(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
     /// match conn.try_with_named_lock("clean-up", clean_up)? {
     ///     Some(removed) => println!("{removed} removed"),
-    ///     None => println!("somebody else is at it"),
+    ///     None => println!("already being done elsewhere"),
     /// }
     /// # Ok(())
     /// # }
@@ -92,7 +92,7 @@ pub trait NamedLockExt: NamedLockConnection {
     ///
     /// # Errors
     ///
-    /// As for [`with_named_lock`](Self::with_named_lock), except [`NamedLockError::Timeout`].
+    /// Returns the errors of [`with_named_lock`](Self::with_named_lock), except [`NamedLockError::Timeout`].
     fn try_with_named_lock<T, E, F>(
         &mut self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
@@ -102,15 +102,12 @@ pub trait NamedLockExt: NamedLockConnection {
         E: From<NamedLockError>,
         F: FnOnce(&mut Self) -> Result<T, E>,
     {
-        let lock = NamedLock::new(name)?.no_wait();
-        match section::begin(self, lock.locks().clone(), lock.request()?) {
-            Ok(begun) => begun.run(work).into_result().map(Some),
-            Err((_, NamedLockError::Timeout { .. })) => Ok(None),
-            Err((_, error)) => Err(error.into()),
-        }
+        NamedLock::new(name)?.try_run(self, work)
     }
 
-    /// Lock, `BEGIN`, work, `COMMIT`, release: in this order, for the reasons that [`NamedLock::run_transaction`] gives.
+    /// Acquires the lock, begins a transaction, runs `work`, commits, and releases the lock, in this order.
+    ///
+    /// [`NamedLock::run_transaction`] says why the order matters.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -125,9 +122,12 @@ pub trait NamedLockExt: NamedLockConnection {
     /// # }
     /// ```
     ///
+    /// The transaction takes six round trips, on top of the lock's two: Diesel sends `BEGIN` and `COMMIT` by `batch_execute`, which
+    /// switches several statements at once on before each and off after it.
+    ///
     /// # Errors
     ///
-    /// As for [`with_named_lock`](Self::with_named_lock), and Diesel's own errors from `BEGIN` and `COMMIT`.
+    /// Returns the errors of [`with_named_lock`](Self::with_named_lock), and Diesel's own errors from `BEGIN` and `COMMIT`.
     fn with_named_lock_transaction<T, E, F>(
         &mut self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
@@ -141,17 +141,18 @@ pub trait NamedLockExt: NamedLockConnection {
         NamedLock::new(name)?.timeout(timeout).run_transaction(self, work)
     }
 
-    /// Inside the work: keeps the session from being idle for too long while `compute`, which does not use the connection,
-    /// runs on this thread. Returns what `compute` returns.
+    /// Runs `compute` on this thread while another thread pings the session, and returns what `compute` returns. For use inside the
+    /// closure of a section.
     ///
-    /// Servers, firewalls and proxies end sessions that are idle for long, and the lock ends with the session. So the
-    /// connection is lent to another thread, which pings it at once and then every `interval` (less than a millisecond
-    /// counts as one): one round trip each. A ping that fails is repeated, up to 20 times, since `KILL QUERY` may have struck it.
-    /// If all of them fail, [`Watch::is_lost`] is true from then on, the connection is marked so that a pool closes it, and the
-    /// session is killed when `compute` has returned, so that the section ends as [`Lost`](NamedLockError::Lost).
+    /// Servers, firewalls and proxies cut sessions that are idle for long, and the lock dies with the session. So the connection is
+    /// lent to another thread. That thread pings it at once and then every `interval`, with one round trip each. An interval below a
+    /// millisecond counts as one millisecond.
     ///
-    /// Choose an interval well below the shortest time that anybody allows a session to be idle: a third of it leaves room
-    /// for a ping that is late.
+    /// A ping that fails is repeated, up to 20 times, since `KILL QUERY` may have struck it. If all of them fail,
+    /// [`Watch::is_lost`] is true from then on, and the connection is marked broken, so that a pool closes it. When `compute` has
+    /// returned, the session is killed, and the section returns [`Lost`](NamedLockError::Lost).
+    ///
+    /// Choose an interval well below the shortest time that a session may be idle. A third of it leaves room for a late ping.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -171,15 +172,15 @@ pub trait NamedLockExt: NamedLockConnection {
     ///
     /// # What it does not promise
     ///
-    /// A ping has no time limit. On a network that goes silent it does not fail, and this returns (or goes on with a panic of
-    /// `compute`) only when it speaks again, or when the operating system gives the connection up.
-    /// [`Watch::silent_for`] tells `compute` meanwhile.
+    /// A ping has no time limit. On a network that goes silent, it does not fail. Then this method returns (or resumes a panic of
+    /// `compute`) only when the network speaks again, or when the operating system gives the connection up. `compute` can ask
+    /// [`Watch::silent_for`].
     ///
     /// # Panics
     ///
-    /// As `compute` does: the pings are stopped first. Where a hook of the application (Diesel's `Instrumentation`) panics
-    /// in a ping, when `compute` has returned; [`Watch::is_lost`] is true meanwhile. Where the operating system has no
-    /// thread to give.
+    /// Panics if `compute` panics, after the pings have stopped. Panics if a hook of the application (Diesel's `Instrumentation`)
+    /// panics in a ping: [`Watch::is_lost`] is true from then on, and the panic is resumed when `compute` has returned. Panics if the
+    /// operating system can't start a thread.
     fn keep_alive_while<T, F>(&mut self, interval: Duration, compute: F) -> T
     where
         Self: Send,
@@ -188,10 +189,10 @@ pub trait NamedLockExt: NamedLockConnection {
         keep_alive::keep_alive_while(self, interval, compute)
     }
 
-    /// Inside the work: whether this session holds the named lock at this moment. One round trip.
+    /// Asks the server whether this session holds the named lock at this moment. One round trip.
     ///
-    /// For work that is about to do what can't be taken back. It narrows the window, and does not close it: the session may
-    /// be ended right after the answer.
+    /// Use it in the closure of a section, before a step that can't be undone. It narrows the window, and does not close it: the
+    /// session may be killed right after the answer.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -211,8 +212,8 @@ pub trait NamedLockExt: NamedLockConnection {
     ///
     /// # Errors
     ///
-    /// [`NamedLockError::InvalidName`], before any I/O. [`NamedLockError::Database`] where the server does not answer; then
-    /// it probably does not hold the lock any more.
+    /// Returns [`NamedLockError::InvalidName`] if the name is not valid, before any I/O. Returns [`NamedLockError::Database`] if the
+    /// server does not answer. Then the lock is probably lost.
     fn still_holds(
         &mut self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,

@@ -1,4 +1,4 @@
-//! A lock that is held for as long as a value lives, with the connection that it is held on.
+//! The guard: a value that holds a lock and owns the connection.
 
 use std::{
     fmt,
@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "quorum")]
+use crate::statement::session_timeouts::Timeouts;
 use crate::{
     blocking::{
         section::{self, Begun},
@@ -23,37 +25,37 @@ use crate::{
     owned::Owned,
 };
 
-/// A named lock that is held, and the connection that it is held on.
+/// A guard that holds a named lock and owns the connection.
 ///
 /// Returned by [`NamedLock::acquire`]. It dereferences to the connection, so that all of Diesel can be used on it, and also
 /// sections over other locks ([`with_named_lock`](crate::NamedLockExt::with_named_lock)). It may move between threads.
 ///
 /// # When it is dropped
 ///
-/// The same happens as in [`release`](Self::release), also if a panic drops it. What nobody can be told of any more is logged
-/// at `warn`, with the lock and the connection. Then the connection is dropped, too: a pool gets it back.
+/// The same happens as in [`release`](Self::release), even if a panic drops it. Errors, which nobody can receive then, are logged at
+/// `warn`, with the lock and the connection. Then the connection is dropped, too, so that it returns to its pool.
 ///
 /// # What it does not promise
 ///
-/// [What holds for every section](NamedLock::run), and:
+/// [The limits of every section](NamedLock::run) apply, and:
 ///
-/// * A guard does not notice by itself that its lock was lost: ask [`still_holds`](Self::still_holds), or
-///   [`keep_alive`](Self::keep_alive). It says so when it is released.
-/// * A guard that is never dropped never releases: in `mem::forget`, in a `static`, at `process::exit`. Its connection goes
-///   nowhere either, so no pool gets a connection with the lock. The lock is free when the process has ended.
-/// * A panic of the application's own hook (Diesel's `Instrumentation`) in the release goes on, out of `drop`. The lock is
-///   released or its session killed first.
+/// * A guard does not notice by itself that its lock was lost: ask [`still_holds`](Self::still_holds), or use
+///   [`keep_alive`](Self::keep_alive). `release` reports the loss.
+/// * A guard that is never dropped never releases: in `mem::forget`, in a `static`, at `process::exit`. Its connection
+///   returns to no pool, so no pool gets a connection with the lock. The lock is free when the process has ended.
+/// * A panic of the application's own hook (Diesel's `Instrumentation`) during the release leaves `drop` as a panic. Before that, the
+///   lock is released or its session killed.
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct NamedLockGuard<C: NamedLockConnection> {
-    /// Until it is released.
+    /// `None` once it is released.
     begun: Option<Begun<Owned<C>>>,
 }
 
 impl NamedLock {
-    /// Acquires the lock on a connection that the guard then owns: plain, pooled by r2d2, or of a manager of your own.
+    /// Acquires the lock and returns a guard that owns the connection: plain, pooled by r2d2, or of a manager of your own.
     ///
-    /// For a lock that outlives a function, or moves to another thread. In all other cases, prefer [`run`](Self::run): the end
-    /// of a closure can't be missed. With a pool whose connections are scarce, use
+    /// Use it if the lock outlives a function, or moves to another thread. Otherwise prefer [`run`](Self::run): the end of a closure
+    /// can't be missed. If connections of the pool are scarce, use
     /// [`NamedLockPool::acquire`](crate::pool::NamedLockPool::acquire).
     ///
     /// ```no_run
@@ -65,36 +67,44 @@ impl NamedLock {
     ///     let mut guard = lock.acquire(pool.get()?)?;
     ///     diesel::sql_query("UPDATE imports SET running = 1").execute(&mut *guard)?;
     ///     let conn = guard.release()?;
-    ///     drop(conn); // Back to the pool; or used on.
+    ///     drop(conn); // Returns to the pool.
     ///     Ok(())
     /// }
     /// ```
     ///
     /// # Errors
     ///
-    /// Returns the connection with the reason: any [`NamedLockError`] for which [`work_ran`](NamedLockError::work_ran) is
-    /// `false`. Nothing is held.
+    /// Returns [`GuardError`], which has the connection and any [`NamedLockError`] for which
+    /// [`work_ran`](NamedLockError::work_ran) is `false`. Nothing is held.
     pub fn acquire<C: NamedLockConnection>(&self, conn: C) -> Result<NamedLockGuard<C>, GuardError<C>> {
+        self.acquire_unexplained(conn).map_err(|GuardError { mut conn, error }| {
+            let error = section::with_holder(error, &mut conn);
+            GuardError { conn, error }
+        })
+    }
+
+    /// The same, but a timeout does not say who holds the lock.
+    pub(crate) fn acquire_unexplained<C: NamedLockConnection>(
+        &self,
+        conn: C,
+    ) -> Result<NamedLockGuard<C>, GuardError<C>> {
         let request = match self.request() {
             Ok(request) => request,
             Err(error) => return Err(GuardError { conn, error }),
         };
         match section::begin(Owned(conn), self.locks().clone(), request) {
             Ok(begun) => Ok(NamedLockGuard { begun: Some(begun) }),
-            Err((Owned(mut conn), error)) => {
-                let error = section::with_holder(error, &mut conn);
-                Err(GuardError { conn, error })
-            }
+            Err((Owned(conn), error)) => Err(GuardError { conn, error }),
         }
     }
 }
 
 impl<C: NamedLockConnection> NamedLockGuard<C> {
-    /// Rolls back what is open, releases the lock, waits until the server has confirmed that, and returns the connection.
+    /// Rolls back what is open, releases the lock, waits for the server's confirmation, and returns the connection.
     ///
     /// # Errors
     ///
-    /// Returns the connection with what was lost:
+    /// Returns [`GuardError`], which has the connection and:
     ///
     /// * [`Lost`](NamedLockError::Lost) or [`ConnectionSwapped`](NamedLockError::ConnectionSwapped) if the lock was not held to
     ///   the end. The session was killed, or holds nothing.
@@ -115,7 +125,7 @@ impl<C: NamedLockConnection> NamedLockGuard<C> {
     ///
     /// # Errors
     ///
-    /// Returns what `work` returns as `Err`, and Diesel's own errors from `BEGIN`, `COMMIT` and `ROLLBACK`.
+    /// Returns the error of `work`, and Diesel's own errors from `BEGIN`, `COMMIT` and `ROLLBACK`.
     pub fn transaction<T, E, F>(&mut self, work: F) -> Result<T, E>
     where
         E: From<diesel::result::Error>,
@@ -124,9 +134,9 @@ impl<C: NamedLockConnection> NamedLockGuard<C> {
         transaction(self.begun_mut().conn(), work)
     }
 
-    /// Whether the session holds the lock at this moment: of several, each. One round trip for each lock.
+    /// Asks the server whether the session holds the lock at this moment; of several, all of them. One round trip.
     ///
-    /// It may be lost right after the answer.
+    /// The lock may be lost right after the answer.
     ///
     /// # Errors
     ///
@@ -135,11 +145,11 @@ impl<C: NamedLockConnection> NamedLockGuard<C> {
         self.begun_mut().still_holds()
     }
 
-    /// Moves the connection into a thread of its own, which pings it at once and then every `interval`: keeps the session from being
-    /// idle for too long, and notices when the lock is lost.
+    /// Moves the connection to a new thread, which pings it at once and then every `interval`. That keeps the session from being idle for
+    /// too long, and notices the loss of the lock.
     ///
-    /// A third of the time that the session may be idle leaves room for a ping that is late. A part of a millisecond counts as a
-    /// whole one. One round trip, to ask for the session's `wait_timeout`.
+    /// A third of the time that the session may be idle leaves room for a late ping. An interval below a millisecond counts as one
+    /// millisecond. Costs one round trip, which asks for the session's `wait_timeout`.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -157,12 +167,12 @@ impl<C: NamedLockConnection> NamedLockGuard<C> {
     ///
     /// # Errors
     ///
-    /// Returns the guard with the reason if `interval` is zero, or is not less than the session's `wait_timeout`; also if the server
-    /// does not tell that one.
+    /// Returns [`KeepAliveError`], which has the guard, if `interval` is zero or not less than the session's `wait_timeout`, or if the
+    /// server does not answer the question for it.
     ///
     /// # Panics
     ///
-    /// Panics if the operating system has no thread to give. The lock is released.
+    /// Panics if the operating system can't start a thread. The lock is released.
     pub fn keep_alive(self, interval: Duration) -> Result<WatchedGuard<Self>, KeepAliveError<Self>>
     where
         C: Send + 'static,
@@ -171,16 +181,40 @@ impl<C: NamedLockConnection> NamedLockGuard<C> {
         watched::keep_alive(self, interval, shown, Self::still_holds)
     }
 
-    /// The names, each once, in the order in which they were acquired.
+    /// Returns the names, each once, in the order in which they were acquired.
     #[must_use]
     pub fn names(&self) -> &[LockName] {
         self.begun().locks().as_slice()
     }
 
-    /// The session that has acquired the lock.
+    /// Returns the id of the session that acquired the lock.
     #[must_use]
     pub fn connection_id(&self) -> ConnectionId {
         self.begun().session()
+    }
+
+    /// Like [`release`](Self::release), but errors are not logged.
+    #[cfg(feature = "quorum")]
+    pub(crate) fn release_quietly(mut self) -> Result<C, GuardError<C>> {
+        let (Owned(conn), _, section) = self.begun.take().expect(NOT_RELEASED).finish_quietly(());
+        match section.error {
+            None => Ok(conn),
+            Some(error) => Err(GuardError { conn, error }),
+        }
+    }
+
+    /// The session had these timeouts before. They are restored after the release.
+    #[cfg(feature = "quorum")]
+    pub(crate) fn restore_later(&mut self, before: Timeouts) {
+        self.begun_mut().restore_later(before);
+    }
+
+    /// What a release would return now, as far as Diesel knows of a transaction.
+    #[cfg(feature = "quorum")]
+    pub(crate) fn transaction_left_open(&mut self) -> Option<NamedLockError> {
+        let depth = self.begun_mut().depth();
+        let name = self.names()[0].clone();
+        (!matches!(depth, Ok(0))).then(|| NamedLockError::TransactionLeftOpen { name, depth: depth.ok() })
     }
 
     fn begun(&self) -> &Begun<Owned<C>> {
@@ -211,7 +245,7 @@ impl<C: NamedLockConnection> DerefMut for NamedLockGuard<C> {
 impl<C: NamedLockConnection> Drop for NamedLockGuard<C> {
     fn drop(&mut self) {
         let Some(begun) = self.begun.take() else { return };
-        // In a panic, it releases when it is dropped, and never panics again.
+        // During a panic, `begun` releases when it is dropped, and never panics again.
         if !thread::panicking() {
             let _ = begun.finish(());
         }

@@ -8,10 +8,10 @@ use crate::{
         status::NamedLockConnection,
     },
     idle_limit::IdleLimit,
-    section::acquire::limit_idle_time,
+    section::idle_limit::limit_idle_time,
 };
 
-/// Of whatever manager's connections and errors, Diesel's own or the application's.
+/// For the connections and errors of any manager.
 impl<C, E> CustomizeConnection<C, E> for IdleLimit
 where
     C: NamedLockConnection,

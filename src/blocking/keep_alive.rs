@@ -1,4 +1,4 @@
-//! A connection that is kept alive while the work computes.
+//! Keeps a connection alive while the closure computes.
 
 use std::{
     panic,
@@ -16,7 +16,7 @@ use crate::{
     watch::Watch,
 };
 
-/// Lends the connection to a thread that pings it while `compute` runs on this one.
+/// Lends the connection to a thread that pings it while `compute` runs on this thread.
 pub(crate) fn keep_alive_while<C, T>(conn: &mut C, interval: Duration, compute: impl FnOnce(&Watch) -> T) -> T
 where
     C: NamedLockConnection + Send,
@@ -30,7 +30,8 @@ where
             watch.ping_while(interval, &computing, || ready(ping::<Blocking, C>(conn)).map(|()| true));
             if watch.is_lost() {
                 status::mark_broken(conn);
-                // If the ping was only struck, the release could succeed, after this was said. Later, a `KILL` is less likely to fail, too.
+                // If the ping was only struck, the release could succeed, although the loss was reported. And after `compute`, a
+                // `KILL` is less likely to fail.
                 let _ = computing.recv();
                 ready(kill_own::<Blocking, C>(conn));
             }

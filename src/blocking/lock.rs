@@ -5,33 +5,32 @@ use crate::{
     driver::status::NamedLockConnection,
     error::NamedLockError,
     lock::NamedLock,
-    section::outcome::Section,
+    section::outcome::{Section, if_free},
 };
 
 impl NamedLock {
-    /// Runs `work` while the lock is held, and returns what it returns.
+    /// Acquires the lock on `conn`, runs `work` on it, releases the lock, and returns what `work` returned.
     ///
-    /// The lock is taken on `conn`, `work` gets the same `conn`, and before this returns, the lock is released and the
-    /// server has confirmed it, whether `work` returned `Ok` or `Err`, panicked, or left a transaction open (which is
-    /// rolled back first). Where the server can't confirm it, the session is ended and the connection marked, so
-    /// that a pool closes it: that frees the lock soon (within 12 ms in our fault matrix), but after this has returned.
+    /// Before this method returns, the server has confirmed the release, whether `work` returned `Ok` or `Err`, panicked, or left a
+    /// transaction open (which is rolled back first). If the server can't confirm the release, the session is killed and the connection
+    /// marked broken, so that a pool closes it. That frees the lock within milliseconds, but perhaps after this method has returned.
     ///
     /// # What it does not promise
     ///
-    /// * The lock dies with the session. Work that goes on for long without touching the connection learns only at the
-    ///   end, by [`NamedLockError::Lost`], that it was not alone: let it compute in
+    /// * The lock dies with the session. A closure that does not touch the connection for long learns only at the end, by
+    ///   [`NamedLockError::Lost`], that it was not alone. Compute in
     ///   [`keep_alive_while`](crate::NamedLockExt::keep_alive_while).
-    /// * Only those who take the same lock on the same server are kept out.
-    /// * A transaction begun by raw SQL (`batch_execute("BEGIN")`, `SET autocommit = 0`) is unseen by Diesel, and so by this
-    ///   crate: commit it before the section ends.
-    /// * A lock that the work releases by hand and takes again was not held in between; nothing tells.
-    /// * The timeout is the server's to keep, and the release has none. On a network that goes silent, this returns when it
+    /// * It excludes only programs that acquire the same lock on the same server.
+    /// * A transaction begun by raw SQL (`batch_execute("BEGIN")`, `SET autocommit = 0`) is invisible to Diesel, and so to this
+    ///   crate. Commit it before the section ends.
+    /// * If the closure releases the lock by hand and acquires it again, the lock was not held in between. Nothing reports that.
+    /// * The server keeps the timeout, and the release has none. On a network that goes silent, this method returns when the network
     ///   speaks again, or when the operating system gives the connection up.
-    /// * A host that vanishes without closing its connection keeps the lock until the server gives its session up: after
-    ///   `wait_timeout`, by default 8 hours; [`idle_limit`](Self::idle_limit) shortens it.
-    /// * `process::exit` inside the work runs no clean-up: the lock is free when the process has ended.
-    /// * A connection that the work swaps out and forgets (`mem::forget`) keeps the lock, if the one that it put in its
-    ///   place is dead or talks to another server.
+    /// * A host that vanishes without closing its connection keeps the lock until the server gives up the session: after
+    ///   `wait_timeout`, by default 8 hours. [`idle_limit`](Self::idle_limit) shortens it.
+    /// * `process::exit` in the closure runs no clean-up. The lock is free when the process has ended.
+    /// * If the closure swaps the connection and forgets it (`mem::forget`), the forgotten connection keeps the lock, provided that the
+    ///   new connection is dead or talks to another server.
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, prelude::*};
@@ -47,8 +46,8 @@ impl NamedLock {
     ///
     /// # Errors
     ///
-    /// What `work` returns as `Err`; it wins over an error of the lock, which is then logged at `warn`. Otherwise any
-    /// [`NamedLockError`], by `E::from`; its documentation says for which the work has run.
+    /// Returns the error of `work`. It takes precedence over an error of the lock, which is then logged at `warn`. Otherwise returns
+    /// any [`NamedLockError`], converted by `E::from`. Its documentation says for which variants the closure has run.
     pub fn run<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<T, E>
     where
         C: NamedLockConnection,
@@ -58,15 +57,45 @@ impl NamedLock {
         self.section(conn, work)?.into_result()
     }
 
-    /// Like [`run`](Self::run), with the work inside a transaction: lock, `BEGIN`, work, `COMMIT`, release.
+    /// Runs `work` if the lock is free. Does not wait, whatever the [`timeout`](Self::timeout): returns `Ok(None)` if another session holds
+    /// the lock.
     ///
-    /// The order is the point:
+    /// ```no_run
+    /// # use diesel::MysqlConnection;
+    /// # use diesel_named_lock::{NamedLockError, permits::Permits};
+    /// # fn render(_: &mut MysqlConnection) -> Result<u32, NamedLockError> { Ok(1) }
+    /// # fn run(conn: &mut MysqlConnection) -> Result<(), NamedLockError> {
+    /// match Permits::new("renderers", 3)?.permit().try_run(conn, render)? {
+    ///     Some(pages) => println!("{pages} pages"),
+    ///     None => println!("three are rendering already"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`run`](Self::run), except [`NamedLockError::Timeout`].
+    pub fn try_run<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<Option<T>, E>
+    where
+        C: NamedLockConnection,
+        E: From<NamedLockError>,
+        F: FnOnce(&mut C) -> Result<T, E>,
+    {
+        let lock = self.clone().no_wait();
+        let begun = section::begin(conn, lock.locks().clone(), lock.request()?).map_err(|(_, error)| error);
+        if_free(begun.map(|begun| begun.run(work)))
+    }
+
+    /// Acquires the lock, begins a transaction, runs `work`, commits, and releases the lock, in this order.
+    ///
+    /// Any other order is wrong:
     ///
     /// ```text
     /// BEGIN ─ read ─────────────── lock ─ write ─ COMMIT ─ release    wrong: what was read is older than the lock
     ///            another: ─ COMMIT ─ release
     ///
-    /// lock ─ BEGIN ─ read ─ write ─ release ─────────── COMMIT        wrong: the next one gets in too early
+    /// lock ─ BEGIN ─ read ─ write ─ release ─────────── COMMIT        wrong: the next holder comes too early
     ///                                  another: lock ─ read
     ///
     /// lock ─ BEGIN ─ read ─ write ─ COMMIT ─ release                  right
@@ -85,9 +114,12 @@ impl NamedLock {
     /// # }
     /// ```
     ///
+    /// The transaction takes six round trips, on top of the lock's two: Diesel sends `BEGIN` and `COMMIT` by `batch_execute`, which
+    /// switches several statements at once on before each and off after it.
+    ///
     /// # Errors
     ///
-    /// As for [`run`](Self::run), and Diesel's own errors from `BEGIN` and `COMMIT`.
+    /// Returns the errors of [`run`](Self::run), and Diesel's own errors from `BEGIN` and `COMMIT`.
     pub fn run_transaction<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<T, E>
     where
         C: NamedLockConnection,
@@ -97,7 +129,7 @@ impl NamedLock {
         self.run(conn, |conn| transaction(conn, work))
     }
 
-    /// Like [`run`](Self::run), for work that returns anything: its value comes back even when the lock was lost.
+    /// Runs a closure that may return any type. You get its value even if the lock was lost. Otherwise like [`run`](Self::run).
     ///
     /// ```no_run
     /// # use diesel::MysqlConnection;
@@ -115,7 +147,7 @@ impl NamedLock {
     ///
     /// # Errors
     ///
-    /// Only where the work has not run. What went wrong later stands in [`Section::error`].
+    /// Returns an error only if the closure has not run. [`Section::error`] has what went wrong later.
     pub fn section<C, T, F>(&self, conn: &mut C, work: F) -> Result<Section<T>, NamedLockError>
     where
         C: NamedLockConnection,

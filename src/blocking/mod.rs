@@ -1,4 +1,4 @@
-//! How a caller of blocking Diesel enters a section.
+//! The ways to enter a section on a blocking connection.
 
 pub(crate) mod ext;
 pub(crate) mod guard;
@@ -6,6 +6,6 @@ mod idle_limit;
 pub(crate) mod keep_alive;
 mod lock;
 pub mod pool;
-mod section;
+pub(crate) mod section;
 mod transaction;
 pub(crate) mod watched;

@@ -1,4 +1,4 @@
-//! A section on a blocking connection: begins, runs the closure, ends; also when the closure panics.
+//! A section on a blocking connection, also if the closure panics.
 
 use std::{
     ops::DerefMut,
@@ -6,9 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use log::{debug, warn};
+use diesel::result::QueryResult;
+use log::warn;
 use scopeguard::{OnUnwind, ScopeGuard};
 
+#[cfg(feature = "quorum")]
+use crate::statement::session_timeouts::Timeouts;
 use crate::{
     connection_id::ConnectionId,
     driver::{
@@ -17,19 +20,26 @@ use crate::{
     },
     error::NamedLockError,
     log_target::TARGET,
+    name::LockName,
     names::Names,
-    section::{Hold, Request, ask::describe_holder, kill::kill_own, outcome::Section},
+    section::{
+        Hold, Request,
+        ask::{describe_holder, held_on},
+        kill::kill_own,
+        log_line,
+        outcome::Section,
+    },
+    statement::held_on::ServerRun,
 };
 
-/// A section whose locks are held, on a connection that it borrows or owns. To be finished; a panic before that releases the
-/// locks, too.
+/// A section whose locks are held, on a connection that it borrows or owns. It must be finished. A panic before that releases the locks, too.
 pub(crate) struct Begun<P: Connection> {
     guarded: Guarded<P>,
     waited: Duration,
     granted: Instant,
 }
 
-/// Where the connection is: `&mut C`, or [`Owned`](crate::owned::Owned).
+/// The access to the connection: `&mut C`, or [`Owned`](crate::owned::Owned).
 pub(crate) trait Connection: DerefMut<Target: NamedLockConnection + Sized> {}
 
 impl<P: DerefMut<Target: NamedLockConnection + Sized>> Connection for P {}
@@ -38,7 +48,7 @@ type Guarded<P> = ScopeGuard<(P, Hold), fn((P, Hold)), OnUnwind>;
 
 /// Acquires the locks, or returns the connection with the reason.
 pub(crate) fn begin<P: Connection>(conn: P, names: Names, request: Request) -> Result<Begun<P>, (P, NamedLockError)> {
-    // Armed before the acquire, since a hook of the application may panic in it.
+    // Armed before the acquire, because a hook of the application may panic in it.
     let mut guarded = guard(conn, Hold::new(names));
     let (conn, hold) = &mut *guarded;
     if let Err(error) = ready(hold.acquire::<Blocking, _>(&mut **conn, &request)) {
@@ -46,23 +56,32 @@ pub(crate) fn begin<P: Connection>(conn: P, names: Names, request: Request) -> R
         return Err((ScopeGuard::into_inner(guarded).0, error));
     }
     let waited = request.deadline.elapsed();
-    debug!(target: TARGET, waited:?, connection = hold.session().get(); "acquired {}", hold.names());
+    log_line::acquired(hold, waited);
     Ok(Begun { guarded, waited, granted: Instant::now() })
 }
 
-/// Continues with locks that are held already.
+/// Continues with locks that are already held.
 pub(crate) fn resume<P: Connection>(conn: P, hold: Hold, waited: Duration) -> Begun<P> {
     Begun { guarded: guard(conn, hold), waited, granted: Instant::now() }
 }
 
 fn guard<P: Connection>(conn: P, hold: Hold) -> Guarded<P> {
-    scopeguard::guard_on_unwind((conn, hold), |(mut conn, hold)| release_unwinding(&mut *conn, hold))
+    scopeguard::guard_on_unwind((conn, hold), |(mut conn, hold)| {
+        release_unwinding(&mut *conn, hold);
+    })
 }
 
 impl<P: Connection> Begun<P> {
     pub(crate) fn run<T>(mut self, work: impl FnOnce(&mut P::Target) -> T) -> Section<T> {
         let value = work(self.conn());
         self.finish(value).1
+    }
+
+    /// A section inside this one, over the same locks, as a re-entrant one. Nothing has to be asked.
+    #[cfg(feature = "job")]
+    pub(crate) fn inside(&mut self) -> Begun<&mut P::Target> {
+        let (conn, hold) = &mut *self.guarded;
+        resume(&mut **conn, hold.inside(), self.waited)
     }
 
     pub(crate) fn conn(&mut self) -> &mut P::Target {
@@ -87,7 +106,12 @@ impl<P: Connection> Begun<P> {
 
     /// As far as Diesel knows.
     pub(crate) fn has_no_transaction(&mut self) -> bool {
-        matches!(status::depth(self.conn()), Ok(0))
+        matches!(self.depth(), Ok(0))
+    }
+
+    /// How many transactions and savepoints are open, as far as Diesel knows.
+    pub(crate) fn depth(&mut self) -> QueryResult<u32> {
+        status::depth(self.conn())
     }
 
     /// Whether the server says that the locks are held.
@@ -96,68 +120,110 @@ impl<P: Connection> Begun<P> {
         ready(hold.is_confirmed::<Blocking, _>(&mut **conn))
     }
 
-    /// Whether the connection's session holds the locks, whatever else it does.
+    /// The same for the first of the locks, and on which server it is held.
+    pub(crate) fn confirmed_on(&mut self) -> Option<ServerRun> {
+        let (conn, hold) = &mut *self.guarded;
+        ready(hold.confirmed_on::<Blocking, _>(&mut **conn))
+    }
+
+    /// How long the locks have been held.
+    pub(crate) fn held(&self) -> Duration {
+        self.granted.elapsed()
+    }
+
+    /// Whether the session of the connection holds the locks.
     pub(crate) fn still_holds(&mut self) -> Result<bool, NamedLockError> {
         let (conn, hold) = &mut *self.guarded;
         Ok(ready(hold.still_holds::<Blocking, _>(&mut **conn))?)
     }
 
-    pub(crate) fn finish<T>(mut self, value: T) -> (P, Section<T>) {
+    pub(crate) fn finish<T>(self, value: T) -> (P, Section<T>) {
+        let (conn, hold, section) = self.finish_quietly(value);
+        log_line::ended(&hold, section.waited, section.held, section.error.as_ref());
+        (conn, section)
+    }
+
+    /// The same, for a caller that logs the end by itself.
+    pub(crate) fn finish_quietly<T>(mut self, value: T) -> (P, Hold, Section<T>) {
         let (waited, granted) = (self.waited, self.granted);
         let (conn, hold) = &mut *self.guarded;
         let error = ready(hold.release::<Blocking, _>(&mut **conn)).err();
         let held = granted.elapsed();
         restore_timeouts(&mut **conn, hold);
-        let connection = hold.session().get();
-        match &error {
-            None => debug!(target: TARGET, waited:?, held:?, connection; "released {}", hold.names()),
-            Some(error) => warn!(target: TARGET, waited:?, held:?, connection; "{error}"),
-        }
-        (self.disarm().0, Section { value, waited, held, error })
+        let (conn, hold) = self.disarm();
+        (conn, hold, Section { value, waited, held, error })
     }
 
-    /// Ends the section without a release: the locks are kept for the next one on this connection.
+    /// The session had these timeouts before. They are restored after the release.
+    #[cfg(feature = "quorum")]
+    pub(crate) fn restore_later(&mut self, before: Timeouts) {
+        self.guarded.1.restore_later(before);
+    }
+
+    /// Ends the section without a release. The locks are kept for the next section on this connection.
     pub(crate) fn keep<T>(self, value: T) -> (P, Section<T>, Hold) {
-        let (waited, held) = (self.waited, self.granted.elapsed());
+        let (waited, held) = (self.waited, self.held());
         let (conn, hold) = self.disarm();
-        debug!(target: TARGET, waited:?, held:?, connection = hold.session().get(); "keeping {}", hold.names());
+        log_line::kept(&hold, waited, held);
         (conn, Section { value, waited, held, error: None }, hold)
     }
 
-    /// By hand: a section in a destructor may end while a panic from elsewhere unwinds, which is not a panic of this section.
+    /// Releases the locks after a panic of the closure that was caught. Returns whether they were held until then.
+    ///
+    /// Makes a pool close the connection, as it does with one that it gets back in a panic: raw SQL of the closure may have left a
+    /// transaction in the session.
+    pub(crate) fn end_after_panic(self) -> (P, bool) {
+        let (mut conn, hold) = self.disarm();
+        let was_held = release_unwinding(&mut *conn, hold);
+        status::mark_broken(&mut *conn);
+        (conn, was_held)
+    }
+
+    /// Called by hand, because a section in a destructor may end while another panic unwinds, which is not a panic of this section.
     fn disarm(self) -> (P, Hold) {
         ScopeGuard::into_inner(self.guarded)
     }
 }
 
-/// Releases locks that were kept for a section which did not come.
-pub(crate) fn release_kept<C: NamedLockConnection>(conn: &mut C, hold: Hold) {
+/// Releases locks that were kept for a section that did not come. Returns whether they were held until then.
+pub(crate) fn release_kept<C: NamedLockConnection>(conn: &mut C, hold: Hold) -> bool {
     let mut guarded = guard(conn, hold);
     let (conn, hold) = &mut *guarded;
     let released = ready(hold.release::<Blocking, C>(conn));
-    let connection = hold.session().get();
-    match released {
-        Ok(()) => debug!(target: TARGET, connection; "released {}", hold.names()),
-        // The section before was alone: it has seen the lock held at its end.
-        Err(error) => warn!(target: TARGET, connection; "{}, kept and then not used: {error}", hold.names()),
-    }
+    log_line::kept_in_vain(hold, &released);
     ScopeGuard::into_inner(guarded);
+    was_held(released.as_ref().err())
 }
 
-/// The way out of a panic. Nothing may panic here again, not even a hook of the application.
-fn release_unwinding<C: NamedLockConnection>(conn: &mut C, mut hold: Hold) {
+/// Cleans up during a panic. Nothing may panic here again, not even a hook of the application. Returns whether the locks were held until
+/// the release.
+fn release_unwinding<C: NamedLockConnection>(conn: &mut C, mut hold: Hold) -> bool {
     let release = || {
-        if let Err(error) = ready(hold.release::<Blocking, C>(conn)) {
-            warn!(target: TARGET, connection = hold.session().get(); "after a panic: {error}");
+        let released = ready(hold.release::<Blocking, C>(conn));
+        if let Err(error) = &released {
+            let connection = hold.session().get();
+            warn!(target: TARGET, connection; "after a panic, on connection {connection}: {error}");
         }
+        was_held(released.as_ref().err())
     };
     match catch_unwind(AssertUnwindSafe(release)) {
-        Ok(()) => restore_timeouts(conn, &mut hold),
-        Err(_) => kill_silently(conn),
+        Ok(was_held) => {
+            restore_timeouts(conn, &mut hold);
+            was_held
+        }
+        Err(_) => {
+            kill_silently(conn);
+            false
+        }
     }
 }
 
-/// The section is over: a panic of a hook is not to cost the caller its outcome any more.
+/// Whether the locks were held to the end, by the outcome of the release.
+pub(crate) fn was_held(lost: Option<&NamedLockError>) -> bool {
+    matches!(lost, None | Some(NamedLockError::TransactionLeftOpen { .. }))
+}
+
+/// The section is over, so a panic of a hook must not cost the caller its outcome.
 fn restore_timeouts<C: NamedLockConnection>(conn: &mut C, hold: &mut Hold) {
     if !hold.has_shortened_timeouts() {
         return;
@@ -168,7 +234,7 @@ fn restore_timeouts<C: NamedLockConnection>(conn: &mut C, hold: &mut Hold) {
     }
 }
 
-/// Kills the session without the application's hooks: one of them has panicked.
+/// Kills the session without the application's hooks, because one of them has panicked.
 fn kill_silently<C: NamedLockConnection>(conn: &mut C) {
     let kill = || {
         status::mark_broken(conn);
@@ -178,7 +244,18 @@ fn kill_silently<C: NamedLockConnection>(conn: &mut C) {
     let _ = catch_unwind(AssertUnwindSafe(kill));
 }
 
-/// Adds to a timeout who holds the lock. Only a courtesy: if the server does not say, nor does the timeout.
+/// Whether another session holds the lock, on the same server. `None`: there was no answer.
+pub(crate) fn is_held_by<C: NamedLockConnection>(
+    conn: &mut C,
+    name: &LockName,
+    session: ConnectionId,
+    server: &ServerRun,
+) -> Option<bool> {
+    let (found, found_on) = ready(held_on::<Blocking, C>(conn, name)).ok()?;
+    Some(found.holder == Some(session) && found_on == *server)
+}
+
+/// Adds the holder of the lock to a timeout, if the server says who it is.
 pub(crate) fn with_holder<C: NamedLockConnection>(mut error: NamedLockError, conn: &mut C) -> NamedLockError {
     if let NamedLockError::Timeout { name, holder, .. } = &mut error {
         *holder = ready(describe_holder::<Blocking, C>(conn, name)).ok().flatten().map(Box::new);

@@ -1,4 +1,4 @@
-//! A transaction whose roll-back may be struck.
+//! A transaction whose rollback may be struck.
 
 use diesel::result::{Error, QueryResult};
 
@@ -10,8 +10,8 @@ use crate::{
     section::ask::roll_back_plainly,
 };
 
-/// Runs `work` inside a transaction, like Diesel's `transaction`, which does not try a `ROLLBACK` again that `KILL QUERY` has
-/// struck, and takes the connection for broken.
+/// Runs `work` inside a transaction, like Diesel's `transaction`. But Diesel does not repeat a `ROLLBACK` that `KILL QUERY` has struck, and
+/// treats the connection as broken.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ where
     });
     let rolled_back = match &outcome {
         Err(Error::RollbackTransaction) => true,
-        // Since the work, only a `ROLLBACK` can have done this.
+        // After the closure, only a `ROLLBACK` can have done this.
         Err(_) => was_sound && !is_test && status::depth(conn).is_err() && roll_back(conn).is_ok(),
         Ok(_) => false,
     };

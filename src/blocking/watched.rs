@@ -1,4 +1,4 @@
-//! A guard whose session is kept alive, and which learns by itself that its lock was lost.
+//! A guard whose session is kept alive, and which notices the loss of its lock by itself.
 
 use std::{
     convert::Infallible,
@@ -27,17 +27,17 @@ use crate::{
     watch::Watch,
 };
 
-/// A guard whose connection is pinged by a thread of its own, so that the lock is kept and its loss is noticed.
+/// A guard whose connection is pinged by a thread, so that the lock is kept and its loss is noticed.
 ///
-/// Returned by [`NamedLockGuard::keep_alive`](crate::NamedLockGuard::keep_alive). Nobody can use the connection until
-/// [`into_guard`](Self::into_guard) gives the guard back.
+/// Returned by [`NamedLockGuard::keep_alive`](crate::NamedLockGuard::keep_alive). The connection can't be used until
+/// [`into_guard`](Self::into_guard) returns the guard.
 ///
 /// A ping asks whether the session holds the lock: one round trip for each name. If `KILL QUERY` strikes it, it is sent again.
 ///
 /// # When the lock is lost
 ///
 /// [`is_lost`](Self::is_lost) is `true` from then on, and the guard is released as [`Lost`](NamedLockError::Lost), even if the
-/// session turns out to live. It is noticed
+/// session turns out to live. The loss is noticed
 ///
 /// * within one interval, if the session was killed, the server has ended, or the connection was closed;
 /// * after the session's `wait_timeout`, on a network that goes silent: from then on, the server may have given the lock to
@@ -45,13 +45,13 @@ use crate::{
 ///
 /// # When it is dropped
 ///
-/// The pings are stopped and the guard is dropped, which releases the lock. On a network that goes silent, this waits no longer
-/// than until the lock is taken for lost; the thread drops the guard when the network speaks again.
+/// The pings stop and the guard is dropped, which releases the lock. On a network that goes silent, this waits only until the lock
+/// counts as lost. The thread drops the guard when the network speaks again.
 ///
 /// # What it does not promise
 ///
-/// Time is that of [`Instant`]: on Linux, a process that is stopped finds at once that it was silent for too long. A
-/// whole machine that is suspended does not; the first ping after it does.
+/// Time is measured by [`Instant`]. So on Linux, a process that was stopped finds out at once that it was silent for too long. After a
+/// whole machine was suspended, only the first ping finds that out.
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct WatchedGuard<G> {
     watch: Arc<Watch>,
@@ -59,7 +59,7 @@ pub struct WatchedGuard<G> {
     connection_id: ConnectionId,
     /// Dropped to stop the pings.
     stops: Option<Sender<Infallible>>,
-    /// Where the thread leaves the guard. In a mutex only to be `Sync`.
+    /// Receives the guard from the thread. In a mutex only to be `Sync`.
     returned: Mutex<Receiver<G>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -95,11 +95,11 @@ where
             watch.ping_while(interval, &watching, || still_holds(&mut guard));
             if watch.is_lost() {
                 status::mark_broken(&mut *guard);
-                // If the ping was only struck, the release could succeed, after this was said.
+                // If the ping was only struck, the release could succeed, although the loss was reported.
                 let _ = watching.recv();
                 ready(kill_own::<Blocking, _>(&mut *guard));
             }
-            // If nobody waits for it any more, it is dropped here.
+            // If the receiver is gone, the guard is dropped here.
             let _ = returns.send(guard);
         }
     };
@@ -109,27 +109,27 @@ where
 }
 
 impl<G> WatchedGuard<G> {
-    /// Whether the lock is lost: a ping has failed, or none was answered for as long as the session's `wait_timeout`. From
-    /// then on `true`.
+    /// Returns whether the lock is lost: a ping has failed, or none was answered for as long as the session's `wait_timeout`. Once
+    /// `true`, it stays `true`.
     ///
-    /// Answered from memory, so `false` may be one interval old.
+    /// Answers from memory, so `false` may be one interval old.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.watch.is_lost()
     }
 
-    /// Waits for at most `timeout` until the lock is lost. Returns whether it is.
+    /// Waits for at most `timeout` until the lock is lost. Returns whether it is lost.
     pub fn lost(&self, timeout: Duration) -> bool {
         self.watch.lost(timeout)
     }
 
-    /// How long ago the last ping that was answered was sent.
+    /// Returns how long ago the last answered ping was sent.
     #[must_use]
     pub fn silent_for(&self) -> Duration {
         self.watch.silent_for()
     }
 
-    /// For how long the lock has been known to be lost; `None` if it is not.
+    /// Returns for how long the lock has been known to be lost. `None` if it is not lost.
     #[must_use]
     pub fn lost_for(&self) -> Option<Duration> {
         self.watch.lost_for()
@@ -139,34 +139,34 @@ impl<G> WatchedGuard<G> {
         self.watch.until_too_silent()
     }
 
-    /// Sets what is called once when a ping finds that the lock is lost, on the thread that pings; at once if it is lost already.
+    /// Sets a callback for the loss of the lock. It is called once, on the thread that pings; at once if the lock is already lost.
     ///
-    /// Not called while a ping has no answer, on a network that goes silent: use [`lost`](Self::lost) there. A panic in it is
-    /// logged at `warn`.
+    /// It is not called while a ping has no answer, as on a network that goes silent. Use [`lost`](Self::lost) there. A panic of the
+    /// callback is logged at `warn`.
     pub fn on_loss(&self, callback: impl FnOnce() + Send + 'static) {
         self.watch.on_loss(Box::new(callback));
     }
 
-    /// The names of the locks.
+    /// Returns the names of the locks.
     #[must_use]
     pub fn names(&self) -> &[LockName] {
         self.names.as_slice()
     }
 
-    /// The session that has acquired the lock.
+    /// Returns the id of the session that acquired the lock.
     #[must_use]
     pub fn connection_id(&self) -> ConnectionId {
         self.connection_id
     }
 
-    /// Stops the pings and returns the guard, also if its lock is lost. It says so when it is released.
+    /// Stops the pings and returns the guard, even if its lock is lost: releasing it then returns the error.
     ///
-    /// Waits for the answer of a ping that is under way: on a network that goes silent, until it speaks again, or the
+    /// Waits for the answer to a ping that is under way. On a network that goes silent, that lasts until the network speaks again, or the
     /// operating system gives the connection up.
     ///
     /// # Panics
     ///
-    /// Panics as a hook of the application (Diesel's `Instrumentation`) did in a ping. The guard was dropped then.
+    /// Panics if a hook of the application (Diesel's `Instrumentation`) panicked in a ping. The guard was dropped at that moment.
     #[must_use = "the lock is released when the guard is dropped"]
     pub fn into_guard(mut self) -> G {
         self.stops = None;

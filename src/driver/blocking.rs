@@ -97,7 +97,7 @@ where
     S::Row::build_from_row(&row).map_err(Error::DeserializationError)
 }
 
-/// The outcome of a future that never waits, as those of [`Blocking`].
+/// Returns the output of a future that never waits, like those of [`Blocking`].
 pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => outcome,

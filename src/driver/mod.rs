@@ -1,4 +1,4 @@
-//! Who sends a statement, and what has to be known of Diesel's inner state for it.
+//! The drivers, which send statements, and the access to Diesel's inner state.
 
 pub(crate) mod blocking;
 pub(crate) mod error_number;
@@ -24,7 +24,7 @@ use diesel::{
 
 use crate::statement::Statement;
 
-/// What the protocol needs of a connection of type `C`.
+/// The operations that the protocol needs on a connection of type `C`.
 ///
 /// The implementing types are empty, and the connection is an argument: a driver that borrowed the connection would make the
 /// futures of async callers not `Send` (rust-lang/rust#100013).
@@ -44,15 +44,15 @@ pub(crate) trait Driver<C> {
         R: FromSqlRow<Q::SqlType, Mysql>,
         Mysql: QueryMetadata<Q::SqlType>;
 
-    /// Executes a statement that may have to wait for what others have locked, and returns the number of rows that it affects. If it
+    /// Executes a statement that may wait for locks of other sessions, and returns the number of rows that it affects. If it
     /// fails, what the connection has prepared is dropped.
     async fn change<S: QueryFragment<Mysql> + QueryId>(conn: &mut C, statement: S) -> QueryResult<usize>;
 
-    /// Executes text, for what can't be prepared.
+    /// Executes text, for statements that can't be prepared.
     async fn batch(conn: &mut C, sql: &str) -> QueryResult<()>;
 
-    /// Kills the session of this very connection. That it fails says nothing: the answer may not have come any more. Returns `false`
-    /// if the server is silent.
+    /// Kills the session of this connection. An error means nothing, because the session may die before its answer. Returns `false` if the
+    /// server is silent.
     async fn kill_own(conn: &mut C) -> bool;
 
     /// Rolls back the innermost of the open transactions and savepoints, once.
@@ -60,14 +60,14 @@ pub(crate) trait Driver<C> {
 
     async fn pause(time: Duration);
 
-    /// How many transactions and savepoints Diesel believes open. A test transaction counts as none.
+    /// Returns how many transactions and savepoints are open, as far as Diesel knows. A test transaction does not count.
     ///
     /// # Errors
     ///
     /// `BrokenTransactionManager` if Diesel no longer knows.
     fn depth(conn: &mut C) -> QueryResult<u32>;
 
-    /// Whether Diesel's `begin_test_transaction` has opened one.
+    /// Returns whether Diesel's `begin_test_transaction` has opened a transaction.
     fn is_in_test_transaction(conn: &mut C) -> bool;
 
     /// Makes Diesel believe that no transaction is open.

@@ -36,19 +36,20 @@ use crate::statement::{
     kill::{KILL_OWN, KillOwn},
     ping::Ping,
     select::NumberedSelect,
+    several::GetLocks,
+    slots::Enter,
     who_holds::WhoHolds,
 };
 
-/// How long a server may take for an answer that costs it nothing.
+/// How long a server may take for a trivial answer.
 ///
-/// After a future of the application was dropped, the connection may be at odds with the server, and wait for an answer that never
-/// comes.
+/// After a future of the application was dropped, the connection may be out of step with the server, and wait for an answer that never comes.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// The same for the `KILL` of its own session, that the server has got by then, or won't get.
+/// The same for the `KILL` of the own session. After this time, the server has received it, or never will.
 const KILL_LIMIT: Duration = Duration::from_secs(1);
 
-/// The futures of an async driver wait. One that is dropped leaves its connection [out of step](OutOfStep).
+/// The futures of an async driver wait. A dropped future leaves its connection [out of step](OutOfStep).
 pub(crate) struct Nonblocking;
 
 impl<C: NamedLockConnection> Driver<C> for Nonblocking {
@@ -74,8 +75,8 @@ impl<C: NamedLockConnection> Driver<C> for Nonblocking {
         in_time(conn.execute_returning_count(statement)).await.map(drop)
     }
 
-    /// Not every query can repeat a number, and one without rows does not. But nothing can be dropped between two statements of one
-    /// future, so that a question before it, which is answered in time, says as much of the answer to the query.
+    /// Not every query can repeat a number, and a query without rows does not. But nothing can be dropped between two statements of one future.
+    /// So if a question right before the query is answered in step, the query is, too.
     async fn rows<Q, R>(conn: &mut C, query: Q) -> QueryResult<Vec<R>>
     where
         Q: Query + QueryFragment<Mysql> + QueryId,
@@ -85,7 +86,7 @@ impl<C: NamedLockConnection> Driver<C> for Nonblocking {
         check_in_step(conn).await?;
         let mut rows = pin!(conn.load(query).await?);
         let mut read = Vec::new();
-        // To the end: what is left unread would be in the way of the next statement.
+        // Read to the end: unread rows would be in the way of the next statement.
         while let Some(row) = poll_fn(|cx| rows.as_mut().poll_next(cx)).await {
             read.push(R::build_from_row(&row?).map_err(Error::DeserializationError));
         }
@@ -141,7 +142,7 @@ impl<C: NamedLockConnection> Driver<C> for Nonblocking {
     }
 }
 
-/// No question has had it, on any connection of this process, and no other `SELECT` answers with one so large.
+/// Returns a number that no question of this process has had, and that is too large for the answer to another `SELECT`.
 fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1 << 48);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -157,7 +158,7 @@ async fn first_row<C: NamedLockConnection, S: Statement>(
 ) -> QueryResult<(u64, S::Row)> {
     let mut rows = pin!(conn.load(question).await?);
     let mut answer = Err(Error::NotFound);
-    // To the end: what is left unread would be in the way of the next statement.
+    // Read to the end: unread rows would be in the way of the next statement.
     while let Some(row) = poll_fn(|cx| rows.as_mut().poll_next(cx)).await {
         answer = read::<S>(&row?).map_err(Error::DeserializationError);
     }
@@ -176,20 +177,27 @@ async fn in_time<T>(answer: impl Future<Output = QueryResult<T>>) -> QueryResult
     }
 }
 
-/// Closes a connection in the middle of anything, without waiting. Polled once, a future writes to the socket what it has to write.
+/// Closes a connection in any state, without waiting. A future that is polled once writes its statement to the socket.
 ///
-/// That works if one of an acquire's statements is prepared. If none is, the server is told to kill the session; but that can't be
-/// sent while rows arrive, and is not read while the session waits for a lock.
+/// This works if one of the statements of an acquire is prepared. Otherwise, the server is asked to kill the session. But that can't be sent
+/// while rows arrive, and is not read while the session waits for a lock.
 pub(crate) fn close<C: NamedLockConnection>(conn: &mut C) {
-    // This one may be spent on what a dropped statement has left to do.
+    // The first poll may be used up by the rest of a dropped statement.
     poll_once(conn.execute_returning_count(WithoutParameters::<GetLock<'static>>::new()));
     poll_once(conn.execute_returning_count(WithoutParameters::<GetLock<'static>>::new()));
     poll_once(conn.execute_returning_count(WithoutParameters::<GetLockOrAskOnce<'static>>::new()));
+    poll_once(conn.execute_returning_count(WithoutParameters::<GetLocks<'static>>::new()));
     poll_once(conn.execute_returning_count(WithoutParameters::<WhoHolds<'static>>::new()));
+    poll_once(conn.execute_returning_count(WithoutParameters::<Enter<'static, 4, true>>::new()));
+    poll_once(conn.execute_returning_count(WithoutParameters::<Enter<'static, 4, false>>::new()));
+    poll_once(conn.execute_returning_count(WithoutParameters::<Enter<'static, 16, true>>::new()));
+    poll_once(conn.execute_returning_count(WithoutParameters::<Enter<'static, 16, false>>::new()));
+    poll_once(conn.execute_returning_count(WithoutParameters::<Enter<'static, 64, true>>::new()));
+    poll_once(conn.execute_returning_count(WithoutParameters::<Enter<'static, 64, false>>::new()));
     poll_once(conn.batch_execute(KILL_OWN));
 }
 
 fn poll_once(future: impl Future) {
-    // A task that has used up its budget would not send anything.
+    // A task that has used up its budget would send nothing.
     let _ = pin!(unconstrained(future)).poll(&mut Context::from_waker(Waker::noop()));
 }

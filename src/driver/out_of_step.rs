@@ -1,17 +1,17 @@
-//! A connection whose answers are no longer those to its questions.
+//! A connection whose answers no longer match its questions.
 
 use diesel::result::Error;
 use thiserror::Error as ThisError;
 
-/// Nothing on this connection can be believed any more, so nothing is asked again.
+/// No answer on this connection can be trusted, so nothing is repeated.
 #[derive(Debug, Clone, Copy, ThisError)]
 #[cfg_attr(not(feature = "async"), expect(dead_code))]
 pub(crate) enum OutOfStep {
     #[error(
-        "the connection gave the answer to an earlier statement: a future that used it was dropped, inside the section?"
+        "connection gave the answer to an earlier statement: a future that used it was probably dropped inside the section"
     )]
     OtherAnswer,
-    #[error("the server did not answer within 10 s")]
+    #[error("server did not answer within 10 s")]
     Silent,
 }
 

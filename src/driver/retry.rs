@@ -1,4 +1,4 @@
-//! Asking again what `KILL QUERY` has struck.
+//! Repeats statements that `KILL QUERY` has struck.
 
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
     (1..ATTEMPTS).map(|failed| STEP * failed.saturating_sub(AT_ONCE))
 }
 
-/// The attempts at one statement, which may be sent twice. A loop of its own in each place that sends: a closure would make the futures
-/// of async callers not `Send`.
+/// The attempts at one statement, which may be sent twice. Each caller has its own loop, because a closure would make the futures of async
+/// callers not `Send`.
 struct Attempts<P> {
     first: Option<Error>,
     pauses: P,
@@ -56,7 +56,7 @@ impl<P: Iterator<Item = Duration>> Attempts<P> {
     }
 }
 
-/// Asks until there is an answer.
+/// Repeats the question until there is an answer.
 pub(crate) async fn ask_again<D: Driver<C>, C, S: Statement>(conn: &mut C, question: &S) -> QueryResult<S::Answer>
 where
     Mysql: QueryMetadata<S::SqlType>,
@@ -70,7 +70,7 @@ where
     }
 }
 
-/// Executes a statement that has no answer, until that succeeds.
+/// Repeats a statement without an answer until it succeeds.
 pub(crate) async fn execute_again<D, C, S>(conn: &mut C, statement: S) -> QueryResult<()>
 where
     D: Driver<C>,
@@ -83,7 +83,7 @@ where
     Ok(())
 }
 
-/// Executes text until that succeeds.
+/// Repeats text until it succeeds.
 pub(crate) async fn batch_again<D: Driver<C>, C>(conn: &mut C, sql: &str) -> QueryResult<()> {
     let mut attempts = Attempts::new();
     while let Err(error) = D::batch(conn, sql).await {

@@ -18,39 +18,41 @@ use crate::{
 
 pub(crate) const OWN: ConnectionId = ConnectionId::new(7);
 pub(crate) const OTHER: ConnectionId = ConnectionId::new(9);
-/// That of a proxy which sends some statements over a connection of its own.
+/// The session of a proxy that sends some statements over a connection of its own.
 pub(crate) const SECOND: ConnectionId = ConnectionId::new(11);
 
 const NO_PART: &str = "only the statements of sections are played";
 
-/// What a statement needs to be played, if it is one of a section. An answer is of the type that the statement has for it.
+/// A statement of a section that can be played. Its answers have the statement's type.
 pub(crate) trait Scripted {
-    /// What a server does that is as it should be.
+    /// The answer of an honest server.
     fn honest(&self, _: &mut Server) -> Box<dyn Any> {
         unreachable!("{NO_PART}")
     }
 
-    /// Whatever a server could answer, also what is impossible.
+    /// All answers of the type, also impossible ones.
     fn lies(&self) -> Vec<Box<dyn Any>> {
         unreachable!("{NO_PART}")
     }
 
-    fn said(&self, _: Option<&dyn Any>) -> Said {
+    fn said(&self, _: Option<&dyn Any>) -> Vec<Said> {
         unreachable!("{NO_PART}")
     }
 }
 
-/// A server as it should be, as far as sections go.
+/// An honest server, as far as sections need it.
 #[derive(Default)]
 pub(crate) struct Server {
-    /// Who holds a lock, and how often.
+    /// The holder of each lock, and how often it holds it.
     pub(crate) holders: HashMap<String, (ConnectionId, u32)>,
     pub(crate) is_own_session_gone: bool,
-    /// How long the own session may be idle, if that was set.
+    /// How long the own session may be idle, if it was set.
     pub(crate) wait_timeout: Option<u64>,
-    /// The lock for which a proxy asks in its second session.
+    /// The lock that a proxy asks for in its second session.
     pub(crate) proxied: Option<&'static str>,
-    /// It kills no other session: this account may not.
+    /// Whether others release a lock as soon as this session was told that they hold it.
+    pub(crate) others_pass: bool,
+    /// Whether this account may not kill other sessions.
     pub(crate) refuses_kills: bool,
 }
 
@@ -61,20 +63,24 @@ impl Server {
     }
 }
 
-/// What was sent, and answered; `None` is an error.
+/// A statement that was sent, and its answer. `None` is an error.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Said {
     GetLock(String, Option<crate::statement::acquire::Answer>),
+    /// Several at once, and about how many of them the answer is.
+    GetLocks(Vec<String>, Option<(usize, crate::statement::acquire::Answer)>),
     WhoHolds(String, Option<crate::statement::who_holds::Holding>),
     Release(String, Option<crate::statement::release::Answer>),
     WhoAmI(Option<Option<ConnectionId>>),
     KillOwn,
     KillOther,
-    RollBack { succeeded: bool },
+    RollBack {
+        succeeded: bool,
+    },
     Else,
 }
 
-/// What may become of a statement, besides the honest answer.
+/// The possible outcomes of a statement, besides the honest answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plays {
     /// Any answer, an error, the end of the connection, or a panic of a hook.
@@ -97,7 +103,7 @@ pub(crate) struct Play {
     had_burst: bool,
 }
 
-/// What becomes of the statement that is sent now.
+/// The outcome of the current statement.
 enum Fate {
     Honest,
     Lie(usize),
@@ -105,7 +111,7 @@ enum Fate {
     StruckAfter,
 }
 
-/// Calls `run` for every sequence of choices, of which the first `limit` vary. Returns how many there were.
+/// Calls `run` for every sequence of choices, of which the first `limit` vary. Returns the number of sequences.
 pub(crate) fn explore(plays: Plays, limit: usize, mut run: impl FnMut(&mut Play)) -> usize {
     let mut choices = Choices { path: Vec::new(), at: 0, limit };
     let mut count = 0;
@@ -133,7 +139,7 @@ pub(crate) fn explore(plays: Plays, limit: usize, mut run: impl FnMut(&mut Play)
 }
 
 struct Choices {
-    /// What was chosen, and of how many.
+    /// The choices, and the number of alternatives of each.
     path: Vec<(usize, usize)>,
     at: usize,
     limit: usize,
@@ -168,13 +174,13 @@ impl Choices {
 }
 
 impl Play {
-    /// Another choice, which does not count among those that vary.
+    /// A choice that does not count among those that vary.
     pub(crate) fn choose<T: Copy>(&mut self, options: &[T]) -> T {
         self.choices.limit += 1;
         options[self.choices.choose(options.len())]
     }
 
-    /// Takes the application's hooks off: none panics any more.
+    /// Removes the application's hooks, so that none panics any more.
     pub(crate) fn silence(&mut self) {
         self.is_silent = true;
     }
@@ -236,7 +242,7 @@ impl Driver<Play> for Script {
                 None
             }
         };
-        play.said.push(statement.said(answer.as_deref()));
+        play.said.extend(statement.said(answer.as_deref()));
         let answer = answer.ok_or_else(struck)?;
         Ok(*answer.downcast().expect("an answer to this statement"))
     }
@@ -289,7 +295,8 @@ impl Driver<Play> for Script {
         if succeeded { Ok(()) } else { Err(struck()) }
     }
 
-    /// As Diesel's transaction manager: a savepoint that can't be rolled back falls away, a transaction puts it in error.
+    /// Like Diesel's transaction manager: a savepoint that can't be rolled back is dropped, a transaction that can't be rolled back puts the
+    /// manager in error.
     async fn roll_back_innermost(play: &mut Play) -> QueryResult<()> {
         let succeeded = matches!(play.fate(|| 0), Fate::Honest);
         play.said.push(Said::RollBack { succeeded });

@@ -12,8 +12,7 @@ use scopeguard::ScopeGuard;
 
 /// A Diesel connection to MySQL or MariaDB: plain, pooled by r2d2, or of a manager of your own.
 ///
-/// Implemented for every such connection; there is nothing to implement by hand. It is the bound for functions of yours
-/// that take any of them:
+/// Implemented for every such connection. There is nothing to implement by hand. Use it as the bound of functions that accept any of them:
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,19 +33,19 @@ pub trait NamedLockConnection: LoadConnection<Backend = Mysql> {}
 
 impl<C: LoadConnection<Backend = Mysql>> NamedLockConnection for C {}
 
-/// How many transactions and savepoints Diesel believes open. A test transaction counts as none.
+/// Returns how many transactions and savepoints are open, as far as Diesel knows. A test transaction does not count.
 ///
 /// # Errors
 ///
-/// `BrokenTransactionManager` where Diesel no longer knows.
+/// Returns `BrokenTransactionManager` if Diesel no longer knows.
 pub(crate) fn depth<C: NamedLockConnection>(conn: &mut C) -> QueryResult<u32> {
     let depth = depth_with_test(conn)?;
     Ok(depth - u32::from(is_in_test_transaction(conn)))
 }
 
-/// Whether Diesel's `begin_test_transaction` has opened one.
+/// Returns whether Diesel's `begin_test_transaction` has opened a transaction.
 pub(crate) fn is_in_test_transaction<C: NamedLockConnection>(conn: &mut C) -> bool {
-    // Of a connection with an open transaction, Diesel says "not broken" only then.
+    // Diesel calls a connection with an open transaction "not broken" only in this case.
     depth_with_test(conn).is_ok_and(|depth| depth > 0) && !C::TransactionManager::is_broken_transaction_manager(conn)
 }
 
@@ -67,14 +66,14 @@ pub(crate) fn mark_broken<C: NamedLockConnection>(conn: &mut C) {
 
 /// Drops every prepared statement of the connection.
 ///
-/// Due after any failure of a cached statement, before anything else: with libmariadb, executing a statement again
-/// that failed after its metadata was sent waits for ever. Leaves the cache switched on, as Diesel has it by default.
+/// Required after any failure of a cached statement, before anything else: with libmariadb, repeating a statement that failed after its
+/// metadata was sent waits for ever. Leaves the cache switched on, as Diesel has it by default.
 pub(crate) fn forget_statements<C: NamedLockConnection>(conn: &mut C) {
     conn.set_prepared_statement_cache_size(CacheSize::Disabled);
     conn.set_prepared_statement_cache_size(CacheSize::Unbounded);
 }
 
-/// Sends a statement, and drops what is prepared unless it succeeds: also if a hook of the application panics in it.
+/// Sends a statement, and drops what is prepared unless it succeeds, also if a hook of the application panics in it.
 pub(crate) fn forgetting_failures<C: NamedLockConnection, T>(
     conn: &mut C,
     send: impl FnOnce(&mut C) -> QueryResult<T>,
@@ -85,7 +84,7 @@ pub(crate) fn forgetting_failures<C: NamedLockConnection, T>(
     Ok(answer)
 }
 
-/// Takes the application's hooks off the connection: one of them panics.
+/// Removes the application's hooks from the connection, because one of them panics.
 pub(crate) fn silence<C: NamedLockConnection>(conn: &mut C) {
     conn.set_instrumentation(None::<Box<dyn Instrumentation>>);
 }

@@ -1,15 +1,14 @@
-//! What can go wrong with fencing tokens, and what to do about it.
+//! The error of fencing tokens.
 
 use super::FencingToken;
 use crate::{error::NamedLockError, name::LockName};
 
 type Diesel = diesel::result::Error;
 
-/// Why there is no token, or why one is refused.
+/// The error of a token that could not be issued, or was refused.
 ///
-/// Can be the error of a closure that calls [`next_token`](super::next_token), and of a transaction around
-/// [`check`](super::check): Diesel's errors come into it by `?`. For work whose error is Diesel's own, it travels inside
-/// that, as [`NamedLockError`] does.
+/// A closure that calls [`next_token`](super::next_token), and a transaction around [`check`](super::check), can return it: `?` converts
+/// Diesel's errors into it. It can also be put into Diesel's error and recovered from there, as [`NamedLockError`] can.
 ///
 /// ```
 /// use diesel_named_lock::fence::FenceError;
@@ -21,26 +20,26 @@ type Diesel = diesel::result::Error;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FenceError {
-    /// What went wrong with the lock, or its name.
+    /// An error of the lock or of its name.
     #[error(transparent)]
     Lock(#[from] NamedLockError),
 
-    /// The current database has no table for the tokens, or this account has no right to use it, or there is no current
-    /// database. The work has not run.
+    /// There is no table for the tokens: the current database lacks it, this account may not use it, or there is no current
+    /// database.
     #[error(
         "no fencing token for named lock `{name}`: the current database has no table `named_lock_fences` that this account \
          may write to: {source}; run the migration \
-         `2026-11-23-120000-namedlock_create_named_lock_fences` (`diesel_named_lock::migration::MIGRATIONS`, feature `migrations`)"
+         `00000000000001-namedlock_create_named_lock_fences` (`diesel_named_lock::migration::MIGRATIONS`, feature `migrations`)"
     )]
     #[non_exhaustive]
     NoTable {
         /// The lock.
         name: LockName,
-        /// What the server said.
-        source: Diesel,
+        /// The server's error.
+        r#source: Diesel,
     },
 
-    /// The lock was had, but no token. The work has not run, the lock was released; a token may have been spent.
+    /// The lock is held, but no token could be issued. A token may have been spent.
     #[error(
         "no fencing token for named lock `{name}`: {source}; try again, unless this account lacks the right to insert \
          into `named_lock_fences` and to update it"
@@ -49,13 +48,13 @@ pub enum FenceError {
     NoToken {
         /// The lock.
         name: LockName,
-        /// What the server said: its `innodb_lock_wait_timeout`, where a transaction that checked a token took too long.
-        source: Diesel,
+        /// The server's error. If a transaction that checked a token took too long, that is its `innodb_lock_wait_timeout`.
+        r#source: Diesel,
     },
 
-    /// A token is to be taken inside a transaction: it would be given out again if that is rolled back. Found before any I/O.
+    /// A token was asked for inside a transaction. If that were rolled back, the token would be issued again. No I/O took place.
     #[error(
-        "no fencing token for named lock `{name}` inside a transaction: take the token first, then begin the transaction"
+        "no fencing token for named lock `{name}` inside a transaction: get the token first, then begin the transaction"
     )]
     #[non_exhaustive]
     InTransaction {
@@ -73,10 +72,10 @@ pub enum FenceError {
         name: LockName,
     },
 
-    /// A check outside of a transaction: the next moment, a newer token could be given out. Found before any I/O.
+    /// A check outside a transaction: a newer token could be issued right after it. No I/O took place.
     #[error(
-        "a check of a fencing token of named lock `{name}` is worth nothing outside of a transaction: call it in the \
-         transaction that writes"
+        "check of a fencing token of named lock `{name}` refused outside a transaction, where it would prove nothing: call it \
+         in the transaction that writes"
     )]
     #[non_exhaustive]
     NoTransaction {
@@ -84,10 +83,10 @@ pub enum FenceError {
         name: LockName,
     },
 
-    /// Somebody else has had the lock since: what was read under it may be out of date. Write nothing.
+    /// Another holder has had the lock since. What was read under this token may be outdated. Write nothing.
     #[error(
-        "fencing token {token} of named lock `{name}` is stale, {current} has been given out since: this holder has lost \
-         its lock and must not write; take the lock again and begin anew"
+        "fencing token {token} of named lock `{name}` is stale, {current} has been issued since: this holder has lost \
+         its lock and must not write; acquire the lock again and start over"
     )]
     #[non_exhaustive]
     Stale {
@@ -99,11 +98,11 @@ pub enum FenceError {
         current: FencingToken,
     },
 
-    /// This database has not given out such a token: it is of another lock or another database, or tokens were lost here, by
-    /// an old backup, say. Write nothing.
+    /// This database has not issued such a token. The token is of another lock or another database, or tokens were lost here, for
+    /// example because an old backup was restored. Write nothing.
     #[error(
-        "fencing token {token} of named lock `{name}` was never given out in this database (the newest: {}): is it of \
-         another lock or database, or was an old backup restored?",
+        "fencing token {token} of named lock `{name}` was never issued in this database (the newest: {}): check \
+         whether it is of another lock or database, or whether an old backup was restored",
         .current.map_or("none".to_owned(), |current| current.to_string())
     )]
     #[non_exhaustive]
@@ -116,12 +115,12 @@ pub enum FenceError {
         current: Option<FencingToken>,
     },
 
-    /// An error of the work's own, of a transaction's `BEGIN` or `COMMIT`, or of a check that got no answer.
+    /// An error of the closure itself, of a transaction's `BEGIN` or `COMMIT`, or of a check that got no answer.
     #[error(transparent)]
     Database(Diesel),
 }
 
-/// For `?` in the work. An error of ours that travelled inside Diesel's comes out as it was.
+/// For `?` in the closure. An error of this crate inside Diesel's error becomes itself again.
 impl From<Diesel> for FenceError {
     fn from(error: Diesel) -> Self {
         match error {
@@ -137,8 +136,8 @@ impl From<Diesel> for FenceError {
     }
 }
 
-/// For code whose error is Diesel's own: travels inside
-/// [`QueryBuilderError`](diesel::result::Error::QueryBuilderError), except for what was Diesel's before.
+/// For code that returns Diesel's error. Errors that were Diesel's become what they were. Every other error is put into a
+/// [`QueryBuilderError`](diesel::result::Error::QueryBuilderError).
 impl From<FenceError> for Diesel {
     fn from(error: FenceError) -> Self {
         match error {

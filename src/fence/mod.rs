@@ -1,17 +1,17 @@
 //! Fencing tokens: writes that come too late are refused.
 //!
-//! A named lock can't stop a holder that was paused (a long garbage collection, swapping, a virtual machine that was moved),
-//! lost its session meanwhile, and then writes somewhere else: into a file store, a queue, another database. Nobody
-//! can tell it in time. But the other system can refuse the write, if it is told who was first:
+//! A named lock can't stop a holder that was paused (by swapping, or while its virtual machine was moved), lost its session during the
+//! pause, and then writes to another system: a file store, a queue, another database. Nothing can warn the holder in time. But the other
+//! system can refuse the write, if it learns which holder came later:
 //!
 //! ```text
 //! holder A   lock ─ token 33 ─ paused ·······························─ write, 33 ─▶ refused: 34 was here
-//!                                  ▲ its session ends
+//!                                  ▲ its session is killed
 //! holder B                           lock ─ token 34 ─ write, 34 ─▶ accepted: the newest so far
 //! ```
 //!
-//! [`next_token`] returns a token that is larger than all before it for this lock. It goes
-//! along with each write, and the other system remembers the newest that it has seen:
+//! [`next_token`] returns a token that is larger than all earlier tokens of this lock. Send it with each write. The other system remembers
+//! the newest token that it has seen:
 //!
 //! ```
 //! use diesel_named_lock::fence::FencingToken;
@@ -39,32 +39,31 @@
 //! # Ok::<_, String>(())
 //! ```
 //!
-//! In another SQL database that is `UPDATE report SET text = ?, token = ? WHERE id = ? AND token <= ?`, and a look at the
-//! number of rows. For writes to this same database from another connection, there is [`check`]. (What is written on the
-//! locked connection itself needs neither: it fails once the session has ended.)
+//! In another SQL database, that is `UPDATE report SET text = ?, token = ? WHERE id = ? AND token <= ?`, and a check of the number of
+//! rows. For writes to this same database on another connection, use [`check`]. Writes on the locked connection itself need neither: they
+//! fail once the session is gone.
 //!
 //! # The table
 //!
-//! The last token of each lock is kept in the table `named_lock_fences` of the connection's current database. It is made by
-//! the migration `2026-11-23-120000-namedlock_create_named_lock_fences`: run `diesel_named_lock::migration::MIGRATIONS` (feature
+//! The last token of each lock is kept in the table `named_lock_fences` of the connection's current database. It is created by the migration
+//! `00000000000001-namedlock_create_named_lock_fences`: run `diesel_named_lock::migration::MIGRATIONS` (feature
 //! `migrations`), or copy the SQL from this crate's folder `migrations/`.
 //!
 //! # What it does not promise
 //!
-//! * **Who does not compare is not protected.** A token does nothing by itself.
-//! * **Tokens of different databases can't be compared.** A lock is the server's, a table is the database's: all who share
+//! * **A system that does not compare tokens is not protected.** A token does nothing by itself.
+//! * **Tokens of different databases can't be compared.** A lock belongs to the server, a table to a database. So all programs that share
 //!   the lock must have the same current database.
-//! * **Tokens are as durable as the server's commits.** They outlast a crash of the server (our test
-//!   `tokens_go_on_where_they_were_after_a_crash_and_a_restart_of_the_server`), but with `innodb_flush_log_at_trx_commit` other than 1 not
-//!   a power failure (MySQL manual, "InnoDB Startup Options"), and not a replica that takes over without the last
-//!   commits, an old backup, or a table dropped and made again. Where that has happened, raise them before anybody locks:
-//!   `UPDATE named_lock_fences SET token = token + 1000000`.
-//! * **Letter case does not count**: `Report` and `report`, one lock on MySQL, have one row of tokens on MariaDB, too, where
-//!   they are two locks. That refuses more than it must, never less.
+//! * **Tokens are as durable as the server's commits.** They survive a crash of the server. They may not survive a power failure if
+//!   `innodb_flush_log_at_trx_commit` is not 1 (MySQL manual, "InnoDB Startup Options"), a failover to a replica that lacks the last
+//!   commits, an old backup, or a table that was dropped and created again. If that has happened, raise them before any program acquires
+//!   the lock: `UPDATE named_lock_fences SET token = token + 1000000`.
+//! * **Letter case does not count.** `Report` and `report` are two locks on MariaDB, but share one row of tokens, as on MySQL, where they
+//!   are one lock. That refuses more than necessary, never less.
 //! * **Inside Diesel's test transaction**, tokens are rolled back with it.
 //! * **A transaction that raw SQL has begun** (`batch_execute("BEGIN")`, or any statement after `SET autocommit = 0`) is
-//!   committed before the token is given out: the token must be committed before the work begins. If `KILL QUERY` strikes
-//!   that commit, it may be a rollback, without an error: on MariaDB, if it waited for a backup. So commit before the call.
+//!   committed before the token is issued, because the token must be committed before you use it. If `KILL QUERY` strikes that commit, it
+//!   may become a rollback without an error: on MariaDB, if it waited for a backup. So commit before the call.
 
 mod error;
 pub(crate) mod protocol;
@@ -82,9 +81,9 @@ use crate::{
     name::LockName,
 };
 
-/// Says how the holders of one lock came one after the other: a later one has a larger token, never the same.
+/// A number that orders the holders of one lock: a later holder has a larger token, never the same one.
 ///
-/// Returned by [`next_token`], or made from a number that comes back from elsewhere.
+/// Returned by [`next_token`], or converted from a number that another system stored.
 ///
 /// ```
 /// use diesel_named_lock::fence::FencingToken;
@@ -97,7 +96,7 @@ use crate::{
 pub struct FencingToken(u64);
 
 impl FencingToken {
-    /// The number, to give to the other system. The first is 1.
+    /// Returns the number, to be sent to the other system. The first is 1.
     ///
     /// ```
     /// # use diesel_named_lock::fence::FencingToken;
@@ -121,13 +120,13 @@ impl fmt::Display for FencingToken {
     }
 }
 
-/// Returns the next token of a named lock that this session holds. To be called in a section on that lock, before the work.
+/// Returns the next token of a named lock that this session holds. Call it first in the closure of a section on that lock.
 ///
-/// The token is committed when this returns: it is spent, even if the work fails, panics, or rolls back. Whatever raw SQL has
-/// begun before in this session is committed, too. Three round trips when warm.
+/// The token is committed when this function returns. So it is spent, even if the closure fails, panics, or rolls back. A transaction that
+/// raw SQL has begun in this session is committed, too. Three round trips when warm.
 ///
-/// A transaction that has called [`check`] for this lock holds the token up until it ends, for at most
-/// `innodb_lock_wait_timeout`. So never wait for a token from within such a transaction on another connection.
+/// A transaction that has called [`check`] for this lock delays the token until that transaction ends, for at most
+/// `innodb_lock_wait_timeout`. So never wait for a token inside such a transaction on another connection.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -149,9 +148,9 @@ impl fmt::Display for FencingToken {
 ///
 /// # Errors
 ///
-/// * [`NamedLockError::InvalidName`] and [`FenceError::InTransaction`], before any I/O.
-/// * [`FenceError::NotHeld`] if this session does not hold the lock. A token may have been spent.
-/// * [`FenceError::NoTable`], [`FenceError::NoToken`].
+/// * Returns [`NamedLockError::InvalidName`] or [`FenceError::InTransaction`], before any I/O.
+/// * Returns [`FenceError::NotHeld`] if this session does not hold the lock. A token may have been spent.
+/// * Returns [`FenceError::NoTable`] or [`FenceError::NoToken`] if no token can be issued.
 #[cfg(feature = "blocking")]
 pub fn next_token<C: NamedLockConnection>(
     conn: &mut C,
@@ -160,15 +159,15 @@ pub fn next_token<C: NamedLockConnection>(
     ready(protocol::next_token::<Blocking, C>(conn, name.try_into().map_err(Into::into)?))
 }
 
-/// Whether `token` is still the newest of this lock: for work that holds the lock on one connection, and writes to this same
+/// Checks that `token` is still the newest token of this lock. For a closure that holds the lock on one connection and writes to this same
 /// database on another.
 ///
-/// To be called inside the writer's transaction, before it reads or writes anything else. From then on until that ends, no
-/// newer token is given out: the next holder waits, and then sees what was written. Other checks of this lock wait, too.
+/// Call it inside the writer's transaction, before it reads or writes anything else. Until that transaction ends, no newer token is issued:
+/// the next holder waits, and then sees what was written. Other checks of this lock wait, too.
 ///
-/// Transactions that check more than one lock may wait for each other in a circle, which the server ends with an error
-/// (Diesel's [`SerializationFailure`](diesel::result::DatabaseErrorKind::SerializationFailure)): check in one order. On
-/// MySQL, the account needs the right to update the table, for the row is locked.
+/// Transactions that check several locks may wait for each other in a circle. The server ends that with an error (Diesel's
+/// [`SerializationFailure`](diesel::result::DatabaseErrorKind::SerializationFailure)). To avoid it, always check in the same order. On
+/// MySQL, the account needs the right to update the table, because the row is locked.
 ///
 /// ```no_run
 /// # use diesel::{MysqlConnection, prelude::*};
@@ -186,8 +185,9 @@ pub fn next_token<C: NamedLockConnection>(
 ///
 /// # Errors
 ///
-/// [`FenceError::Stale`], [`FenceError::Unknown`], [`FenceError::NoTable`]; [`FenceError::NoTransaction`] and
-/// [`NamedLockError::InvalidName`], before any I/O; [`FenceError::Database`] for anything else that the server says.
+/// * Returns [`FenceError::NoTransaction`] or [`NamedLockError::InvalidName`], before any I/O.
+/// * Returns [`FenceError::Stale`] or [`FenceError::Unknown`] if the token is not the newest one.
+/// * Returns [`FenceError::NoTable`] if there is no table for the tokens, and [`FenceError::Database`] for any other error of the server.
 #[cfg(feature = "blocking")]
 pub fn check<C: NamedLockConnection>(
     conn: &mut C,

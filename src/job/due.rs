@@ -1,8 +1,8 @@
-//! Whether a job is due. No I/O: what the ledger says goes in, the answer comes out.
+//! Decides whether a job is due. No I/O.
 
 use std::time::{Duration, SystemTime};
 
-/// What the options of a job say about the time between two runs.
+/// The options of a job for the time between two runs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Policy {
     /// From start to start.
@@ -20,12 +20,12 @@ pub(super) enum End {
     Abandoned,
 }
 
-/// A past run, while the lock is ours.
+/// A past run, as seen while this session holds the lock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Past {
-    /// By the clock that the server had then.
+    /// By the server's clock at that time.
     pub(super) started: SystemTime,
-    /// The same; or, where the clock has been set back since, when a later attempt first saw that.
+    /// The same. If the clock was set back since: when a later attempt first saw that.
     pub(super) counts_from: SystemTime,
     pub(super) end: End,
 }
@@ -33,12 +33,12 @@ pub(super) struct Past {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Due,
-    /// `None`: never again.
+    /// `None` means never again.
     NotDue(Option<SystemTime>),
 }
 
 impl Policy {
-    /// `last`: the last run of the job, whatever it was for. `same`: the last one for the key that is asked for, if any.
+    /// `last` is the last run of the job for any key, `same` the last run for the key that is asked for, if any.
     pub(super) fn verdict(&self, now: SystemTime, last: Option<Past>, same: Option<Past>) -> Verdict {
         let last = self.interval.and_then(|interval| last.map(|past| self.free(now, past, Some(interval))));
         let same = same.map(|past| self.free(now, past, None));
@@ -51,7 +51,7 @@ impl Policy {
         }
     }
 
-    /// When the slot that a run has taken is free again; `None` for never.
+    /// Returns when the slot of a run is free again. `None` means never.
     fn free(&self, now: SystemTime, past: Past, slot: Option<Duration>) -> Option<SystemTime> {
         let wait = match past.end {
             End::Abandoned => Some(self.abandoned_after),
@@ -59,8 +59,8 @@ impl Policy {
             End::Failed | End::Succeeded => slot,
         };
         wait.map(|wait| {
-            // A run can't have begun in the future: the clock was set back, and by this clock it began now at the latest. But
-            // if the clock is put right again, before the time is over, its start is what counts.
+            // A run can't have started in the future: the clock was set back, and by this clock the run started now at the latest. But
+            // if the clock is put right before the time is over, the run's start counts.
             let set_back = past.counts_from.min(now) + wait;
             if now < past.started && set_back < past.started { set_back } else { past.started + wait }
         })

@@ -1,4 +1,4 @@
-//! What can go wrong with a job.
+//! The error of a job.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use crate::{error::NamedLockError, name::LockName};
 
 type Diesel = diesel::result::Error;
 
-/// What went wrong with a [`SingletonJob`](crate::job::SingletonJob): which job, what happened, what to do.
+/// The error of a [`SingletonJob`](crate::job::SingletonJob): what happened to which job, and what to do.
 ///
-/// | the work has… | variants |
+/// | the closure has… | variants |
 /// |---|---|
 /// | **not run** | [`InvalidInterval`](Self::InvalidInterval), [`InvalidKey`](Self::InvalidKey), [`NoLedger`](Self::NoLedger), [`Ledger`](Self::Ledger) |
 /// | **run**, and its end is not in the ledger | [`NotRecorded`](Self::NotRecorded) |
 /// | as the error itself says | [`Lock`](Self::Lock) |
 ///
-/// For code whose error is Diesel's own, it travels in [`QueryBuilderError`](diesel::result::Error::QueryBuilderError),
-/// as [`NamedLockError`] does, and comes out again by `?` into a `JobError`:
+/// For code that returns Diesel's error, it is put into a [`QueryBuilderError`](diesel::result::Error::QueryBuilderError), as
+/// [`NamedLockError`] is. `?` into a `JobError` recovers it:
 ///
 /// ```no_run
 /// use diesel::{MysqlConnection, prelude::*};
@@ -34,26 +34,25 @@ type Diesel = diesel::result::Error;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JobError {
-    /// An error of the job's lock: its documentation says whether the work has run. Or the work's own, where the work
-    /// returns a `JobError`.
+    /// An error of the job's lock, which says whether the closure has run. If the closure returns a `JobError`, perhaps an error of the
+    /// closure itself.
     #[error(transparent)]
     Lock(#[from] NamedLockError),
 
-    /// The interval, or the time after which an abandoned run is due again, is not one that can be waited for. Found
-    /// before any I/O.
-    #[error("job `{job}` has not run: {given:?} is no time to wait for; more than zero and at most 1000 years are")]
+    /// The interval is zero or too long, or the time after which an abandoned run is due again is too long. No I/O took place.
+    #[error("job `{job}` has not run: invalid interval {given:?}: must be greater than zero and at most 1000 years")]
     #[non_exhaustive]
     InvalidInterval {
         /// The job.
         job: LockName,
-        /// The time as given.
+        /// The interval as given.
         given: Duration,
     },
 
-    /// The key is empty, or too long for the ledger. Found before any I/O.
+    /// The key is empty, or too long for the ledger. No I/O took place.
     #[error(
-        "job `{job}` has not run: key {key:?} has {} bytes, 1 to {max} can be kept; shorten it, \
-         `LockName::hashed` does",
+        "job `{job}` has not run: key {key:?} has {} bytes: must be from 1 to {max}; shorten it, for example with \
+         `LockName::hashed`",
         .key.len(),
         max = super::SingletonJob::MAX_KEY_BYTES
     )]
@@ -65,7 +64,7 @@ pub enum JobError {
         key: String,
     },
 
-    /// There is no ledger, or none that this account may read, or no current database. The work has not run.
+    /// There is no ledger, or this account may not read it, or there is no current database. The closure has not run.
     #[error(
         "job `{job}` has not run: the connection's database has no table `named_lock_ledger` that this account may see; \
          run this crate's migration `create_named_lock_ledger` (`diesel_named_lock::migration::MIGRATIONS`, feature \
@@ -75,32 +74,32 @@ pub enum JobError {
     NoLedger {
         /// The job.
         job: LockName,
-        /// The server's answer.
+        /// The server's error.
         source: Diesel,
     },
 
-    /// The ledger could not be read, or the start could not be written to it. The work has not run.
+    /// The ledger could not be read, or the start could not be written to it. The closure has not run.
     ///
-    /// Where the connection broke while the start was being written, the ledger may show a run that was abandoned.
-    #[error("job `{job}` has not run, because of its ledger: {source}")]
+    /// If the connection broke while the start was being written, the ledger may show an abandoned run.
+    #[error("job `{job}` has not run: its ledger can't be read or written: {source}")]
     #[non_exhaustive]
     Ledger {
         /// The job.
         job: LockName,
-        /// What Diesel says.
-        source: Diesel,
+        /// Diesel's error.
+        r#source: Diesel,
     },
 
-    /// The work has run and returned `Ok`, but its end could not be written to the ledger, which shows it as abandoned:
-    /// by default it is due again at once.
+    /// The closure has run and returned `Ok`, but its end could not be written to the ledger. The ledger shows the run as abandoned, so by
+    /// default the job is due again at once.
     ///
-    /// That is so if the connection breaks, or if the session can't write to the ledger any more because the work has left:
+    /// This happens if the connection breaks, or if the session can no longer write to the ledger because the closure has left:
     ///
     /// * `LOCK TABLES`,
     /// * an XA transaction that has ended and is not committed,
     /// * a transaction, or a session, that is `READ ONLY`,
     /// * another current database (`USE`),
-    /// * a transaction begun by raw SQL that the server has rolled back: what the work wrote in it is gone.
+    /// * a transaction begun by raw SQL that the server has rolled back: what the closure wrote in it is gone.
     #[error(
         "job `{job}` has run and succeeded, but that is not in its ledger, which shows the run as abandoned and due \
          again: {source}"
@@ -109,13 +108,13 @@ pub enum JobError {
     NotRecorded {
         /// The job.
         job: LockName,
-        /// What Diesel says; [`NotFound`](diesel::result::Error::NotFound) where the row of this run is gone, or is now
-        /// that of another run.
-        source: Diesel,
+        /// Diesel's error. [`NotFound`](diesel::result::Error::NotFound) if the row of this run is gone, or now belongs to another
+        /// run.
+        r#source: Diesel,
     },
 }
 
-/// For `?` in the work. An error of ours that travelled inside Diesel's comes out as it was.
+/// For `?` in the closure. An error of this crate inside Diesel's error becomes itself again.
 impl From<Diesel> for JobError {
     fn from(error: Diesel) -> Self {
         match error {
@@ -128,7 +127,7 @@ impl From<Diesel> for JobError {
     }
 }
 
-/// For code whose error is Diesel's own; the example above shows it.
+/// For code that returns Diesel's error. See the example of [`JobError`].
 impl From<JobError> for Diesel {
     fn from(error: JobError) -> Self {
         match error {

@@ -1,7 +1,7 @@
-//! What is read from the ledger and written to it, and that it is committed.
+//! Reads from the ledger, and writes to it with a commit.
 //!
-//! Whatever raw SQL has begun before, or does in the work, and also if autocommit is off: the start is committed before the
-//! work begins, the end before the lock is released.
+//! The start is committed before the closure begins, and the end before the lock is released. That is so whatever raw SQL has begun before or
+//! does in the closure, and also if autocommit is off.
 
 use diesel::result::{Error, QueryResult};
 
@@ -31,18 +31,18 @@ impl Ledger<'_> {
         Rows { job: self.job.as_str().as_bytes(), key: self.key.map(str::as_bytes) }
     }
 
-    /// As this session sees it; in a transaction, as of its beginning.
+    /// Reads the ledger as this session sees it. In a transaction, that is as of its beginning.
     pub(super) async fn read<D: Driver<C>, C>(&self, conn: &mut C) -> Result<Vec<Entry>, Failed> {
         again!(D, conn, Unless::Interrupted, ledger::read::<D, C>(conn, self.rows()).await)
     }
 
-    /// As it is now: commits first what raw SQL has begun.
+    /// Reads the ledger as it is now. First commits what raw SQL has begun.
     pub(super) async fn read_current<D: Driver<C>, C>(&self, conn: &mut C) -> Result<Vec<Entry>, Failed> {
         commit_again::<D, C>(conn).await?;
         self.read::<D, C>(conn).await
     }
 
-    /// Writes that a run begins, the next one after those that were read.
+    /// Writes the start of the next run after those that were read while no transaction was open.
     pub(super) async fn start<D: Driver<C>, C>(&self, conn: &mut C, entries: &[Entry]) -> Result<(), Failed> {
         let next = |for_key| {
             entries.iter().find(|entry| entry.is_for_key() == for_key).map_or(1, |entry| entry.runs.saturating_add(1))
@@ -50,25 +50,26 @@ impl Ledger<'_> {
         let host = gethostname::gethostname().to_string_lossy().into_owned();
         let host = shortened(&host, HOST_CHARS).as_bytes();
         let start = Start { host, process_id: std::process::id(), runs: next(false), runs_of_key: next(true) };
-        again!(D, conn, Unless::Undone, self.write_start::<D, C>(conn, start).await)
+        let commits = !commit_themselves(entries);
+        again!(D, conn, Unless::Undone, self.write_start::<D, C>(conn, start, commits).await)
     }
 
-    async fn write_start<D: Driver<C>, C>(&self, conn: &mut C, start: Start<'_>) -> QueryResult<()> {
+    async fn write_start<D: Driver<C>, C>(&self, conn: &mut C, start: Start<'_>, commits: bool) -> QueryResult<()> {
         ledger::write_start::<D, C>(conn, self.rows(), start).await?;
-        commit::<D, C>(conn).await
+        if commits { commit::<D, C>(conn).await } else { Ok(()) }
     }
 
-    /// Writes that this session's run succeeded, and commits it together with what the work has left uncommitted by raw SQL:
-    /// both or neither. `NotFound` if the last run that the ledger knows is not of this session.
+    /// Writes that this session's run succeeded, and commits that together with what raw SQL in the closure left uncommitted: both or neither.
+    /// Returns `NotFound` if the last run in the ledger is not of this session.
     pub(super) async fn succeed<D: Driver<C>, C>(&self, conn: &mut C) -> QueryResult<()> {
-        // Not again if the server rolled back the transaction: what the work wrote would be missing.
+        // Not repeated if the server rolled back the transaction: what the closure wrote would be missing.
         let written = again!(D, conn, Unless::Interrupted, self.write_end::<D, C>(conn, None).await);
         if written.map_err(|failed| failed.error)? == 0 {
             return Err(Error::NotFound);
         }
         let Err(first) = commit::<D, C>(conn).await else { return Ok(()) };
-        // The second attempt has nothing to commit if the first one was a success after all, or a rollback: on MariaDB, a
-        // commit that waits for a backup and is killed.
+        // The second attempt has nothing to commit if the first one succeeded after all, or was a rollback: on MariaDB, a commit that
+        // waits for a backup and is killed.
         if commit_again::<D, C>(conn).await.is_err() {
             return Err(first);
         }
@@ -78,10 +79,10 @@ impl Ledger<'_> {
         if self.read::<D, C>(conn).await.is_ok_and(ended) { Ok(()) } else { Err(first) }
     }
 
-    /// Rolls back what the work has left uncommitted by raw SQL, and writes that this session's run failed. `NotFound` as for
-    /// [`succeed`](Self::succeed); then nothing is rolled back, since this may be another session, which the work swapped in.
+    /// Rolls back what raw SQL in the closure left uncommitted, and writes that this session's run failed. Returns `NotFound` as
+    /// [`succeed`](Self::succeed) does. Then nothing is rolled back, because this may be another session, which the closure swapped in.
     pub(super) async fn fail<D: Driver<C>, C>(&self, conn: &mut C, error: &str) -> QueryResult<()> {
-        // MariaDB may take an empty text for NULL, and NULL is a success.
+        // MariaDB may treat an empty text as NULL, and NULL means success.
         let error = if error.is_empty() { "an error without a text" } else { shortened(error, ERROR_CHARS) };
         let entries = self.read::<D, C>(conn).await.map_err(|failed| failed.error)?;
         if !entries.iter().any(Entry::is_own) {
@@ -100,8 +101,8 @@ impl Ledger<'_> {
         commit::<D, C>(conn).await.map(|()| written)
     }
 
-    /// Writes to how many rows? MariaDB 11.8 may answer an `UPDATE` that `KILL QUERY` strikes without an error: no row was found.
-    /// So it is asked again as long as the row is there.
+    /// Returns the number of rows written. If `KILL QUERY` strikes an `UPDATE`, MariaDB 11.8 may answer without an error that no row was found.
+    /// So it is repeated as long as the row is there.
     async fn write_end<D: Driver<C>, C>(&self, conn: &mut C, error: Option<&[u8]>) -> QueryResult<usize> {
         for pause in pauses() {
             let written = ledger::write_end::<D, C>(conn, self.rows(), error).await?;
@@ -113,7 +114,7 @@ impl Ledger<'_> {
         Ok(0)
     }
 
-    /// After the clock was set back: runs that seem to begin in the future count from now on.
+    /// Lets runs that seem to start in the future, because the clock was set back, count from now on.
     pub(super) async fn count_from_now<D: Driver<C>, C>(&self, conn: &mut C) -> Result<(), Failed> {
         again!(D, conn, Unless::Undone, self.write_count_from_now::<D, C>(conn).await)
     }
@@ -123,13 +124,18 @@ impl Ledger<'_> {
         commit::<D, C>(conn).await
     }
 
-    /// Without autocommit, a read begins a transaction, whose locks would stay.
+    /// Ends the transaction that a read begins without autocommit. Its locks would stay otherwise.
     pub(super) async fn end_read<D: Driver<C>, C>(&self, conn: &mut C, entries: &[Entry]) -> Result<(), Failed> {
-        if entries.iter().all(Entry::has_autocommit) { Ok(()) } else { commit_again::<D, C>(conn).await }
+        if commit_themselves(entries) { Ok(()) } else { commit_again::<D, C>(conn).await }
     }
 }
 
-/// At most so many characters of it.
+/// Whether the statements of the session that read this are committed by themselves. Unknown if it read no row.
+pub(super) fn commit_themselves(entries: &[Entry]) -> bool {
+    !entries.is_empty() && entries.iter().all(Entry::has_autocommit)
+}
+
+/// Returns at most `chars` characters of `text`.
 fn shortened(text: &str, chars: usize) -> &str {
     text.char_indices().nth(chars).map_or(text, |(end, _)| &text[..end])
 }

@@ -1,4 +1,4 @@
-//! Work for one machine only: a lock, and a ledger of who ran it when.
+//! Jobs that run on one machine only: a lock, and a ledger of the runs.
 
 mod due;
 mod error;
@@ -8,7 +8,11 @@ pub(crate) mod protocol;
 #[cfg(feature = "blocking")]
 mod run;
 mod singleton;
+pub(crate) mod whole_ledger;
 
 pub use error::JobError;
-pub use outcome::{JobOutcome, JobState, JobStatus};
+pub use outcome::{JobOutcome, JobState, JobStatus, LedgerEntry};
 pub use singleton::SingletonJob;
+pub use whole_ledger::LedgerError;
+#[cfg(feature = "blocking")]
+pub use whole_ledger::read_ledger;

@@ -1,74 +1,95 @@
-//! What became of a job: of the call that was just made, and of the last run that the ledger knows.
+//! The outcome of a call, and the state of the last run in the ledger.
 
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
+
+use humantime::format_rfc3339_seconds;
 
 use crate::{connection_id::ConnectionId, holder::SessionInfo, statement::ledger::Entry};
 
-/// What [`SingletonJob::run`](crate::job::SingletonJob::run) did. That there was nothing to do is not an error.
+/// The outcome of [`SingletonJob::run`](crate::job::SingletonJob::run). It is no error if there was nothing to do.
+///
+/// Its text, for a log, says whether the closure has run, and if not, why.
 ///
 /// ```
+/// use std::time::{Duration, SystemTime};
+///
 /// use diesel_named_lock::job::JobOutcome;
 ///
-/// fn log<T>(outcome: &JobOutcome<T>) {
-///     match outcome {
-///         JobOutcome::Ran(_) => println!("done"),
-///         JobOutcome::Busy(Some(holder)) => println!("being done by {holder}"),
-///         JobOutcome::Busy(None) => println!("being done elsewhere"),
-///         JobOutcome::NotDue { next: Some(next) } => println!("not before {next:?}"),
-///         JobOutcome::NotDue { next: None } => println!("done once and for all"),
-///     }
+/// let next = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+/// let outcome = JobOutcome::<()>::NotDue { next: Some(next) };
+/// assert_eq!(outcome.to_string(), "not run: not due before 2027-01-15T08:00:00Z, by the server's clock");
+///
+/// match outcome {
+///     JobOutcome::Ran(()) => println!("done"),
+///     JobOutcome::Busy(_) => println!("being done elsewhere"),
+///     JobOutcome::NotDue { next: Some(_) } => println!("not due yet"),
+///     JobOutcome::NotDue { next: None } => println!("already done, never due again"),
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "the work may not have run"]
+#[must_use = "the closure may not have run"]
 pub enum JobOutcome<T> {
-    /// The work ran here and now, alone to its end, and returned this.
+    /// The closure ran in this call, alone to its end, and returned this value.
     Ran(T),
-    /// Another session holds the job's lock, described as far as the server tells; `None` if it was free again by then. The
-    /// work has not run. The job runs there, for this key or another one, or that session is just looking whether it is
+    /// Another session holds the job's lock, described as far as the server shows it. `None` if the lock was free again when the server
+    /// was asked. The closure has not run. The other session runs the job, for this key or another one, or is finding out whether it is
     /// due.
     Busy(Option<SessionInfo>),
-    /// The job has had its run. The work has not run.
+    /// The job is not due. The closure has not run.
     NotDue {
-        /// When it is due next, by the server's clock; `None` where it never is, since it has run for this key.
+        /// When it is due next, by the server's clock. `None` if it has run for this key and is never due again.
         next: Option<SystemTime>,
     },
+}
+
+impl<T> fmt::Display for JobOutcome<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ran(_) => write!(f, "run"),
+            Self::Busy(Some(holder)) => write!(f, "not run: its lock is held by {holder}"),
+            Self::Busy(None) => write!(f, "not run: its lock was held by another session"),
+            Self::NotDue { next: Some(next) } => {
+                write!(f, "not run: not due before {}, by the server's clock", format_rfc3339_seconds(*next))
+            }
+            Self::NotDue { next: None } => write!(f, "not run: it has had its run for this key"),
+        }
+    }
 }
 
 /// The last run of a job, as [`SingletonJob::status`](crate::job::SingletonJob::status) reads it. Its times are the server's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobStatus {
-    /// How often the job was begun, for the key that was asked for or for all of them.
+    /// The number of runs that were started, for the key that was asked for or for all keys.
     pub runs: u64,
-    /// When the last run began.
+    /// When the last run started.
     pub started: SystemTime,
-    /// What became of it.
+    /// The state of that run.
     pub state: JobState,
-    /// The name of the host that it ran on, as this host calls itself.
+    /// The name of the host that it ran on, as that host reports it.
     pub host: String,
     /// The id of its process, on that host.
     pub process_id: u32,
-    /// Its connection id: what `KILL` takes, while it runs.
+    /// Its connection id, which `KILL` accepts while it runs.
     pub connection_id: ConnectionId,
 }
 
-/// What became of a run.
+/// The state of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JobState {
     /// It has not ended, and its session holds the lock.
     Running,
     /// It has not ended, and its session does not hold the lock: its process or its session was killed, or its end could not
-    /// be recorded. Where only the session was killed, the work may be going on.
+    /// be recorded. If only the session was killed, the closure may still run.
     Abandoned,
-    /// The work returned `Ok`.
+    /// The closure returned `Ok`.
     #[non_exhaustive]
     Succeeded {
         /// When it ended.
         ended: SystemTime,
     },
-    /// The work returned an error or panicked, lost its lock, or left a transaction open.
+    /// The closure returned an error, panicked, lost its lock, or left a transaction open.
     #[non_exhaustive]
     Failed {
         /// When it ended.
@@ -78,8 +99,21 @@ pub enum JobState {
     },
 }
 
+/// One row of the ledger, as [`read_ledger`](crate::job::read_ledger) returns it: the last run of a job, or of one of its keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LedgerEntry {
+    /// The name of the job, which is that of its lock.
+    pub job: String,
+    /// What the run was for ([`once_for`](crate::job::SingletonJob::once_for)). `None` for the last run of the job, whatever it was
+    /// for.
+    pub key: Option<String>,
+    /// The run.
+    pub status: JobStatus,
+}
+
 impl JobStatus {
-    /// `holder`: the session that holds the job's lock, which matters only where the run has not ended.
+    /// `holder` is the session that holds the job's lock. It matters only if the run has not ended.
     pub(super) fn new(entry: &Entry, holder: Option<ConnectionId>) -> Self {
         let state = match (entry.ended, &entry.error) {
             (Some(ended), None) => JobState::Succeeded { ended: ended.0 },

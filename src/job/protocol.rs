@@ -1,4 +1,4 @@
-//! What is asked and answered for a job, once, over any driver. The lock is held by the caller, and the work is run by it.
+//! The protocol of a job, written once over any driver. The caller acquires the lock and runs the closure.
 
 use std::{
     any::Any,
@@ -13,7 +13,7 @@ use log::warn;
 use super::{
     JobError, JobOutcome, JobState, JobStatus, SingletonJob,
     due::{End, Past, Verdict},
-    ledger::Ledger,
+    ledger::{Ledger, commit_themselves},
 };
 use crate::{
     driver::Driver,
@@ -31,13 +31,23 @@ pub(crate) enum Due {
 
 pub(crate) struct PastRuns(Vec<Entry>);
 
+/// The answer of a look at the ledger without the lock.
+pub(crate) enum Look {
+    NotDue(Option<SystemTime>),
+    /// Ask again under the lock.
+    Unclear {
+        /// No transaction is open, and each statement is committed by itself.
+        autocommits: bool,
+    },
+}
+
 impl SingletonJob {
     /// Without a ledger, a job is always due.
     pub(crate) fn has_ledger(&self) -> bool {
         self.policy.interval.is_some() || self.key.is_some()
     }
 
-    /// Whether the options can be.
+    /// Checks the options.
     pub(crate) fn check(&self) -> Result<(), JobError> {
         let bad_interval = self.policy.interval.filter(|&time| time.is_zero() || time > Self::MAX_INTERVAL);
         let bad_wait = Some(self.policy.abandoned_after).filter(|&time| time > Self::MAX_INTERVAL);
@@ -52,16 +62,38 @@ impl SingletonJob {
         }
     }
 
-    /// To be called while the lock is held.
-    pub(crate) async fn due<D: Driver<C>, C>(&self, conn: &mut C) -> Result<Due, JobError> {
-        let entries = self.entries(self.ledger().read_current::<D, C>(conn).await)?;
-        let Some(now) = entries.first().map(|entry| entry.now) else { return Ok(Due::Now(PastRuns(entries))) };
-        let past = |for_key| entries.iter().find(|entry| entry.is_for_key() == for_key).map(past);
-        let Verdict::NotDue(next) = self.policy.verdict(now.0, past(false), past(true)) else {
-            return Ok(Due::Now(PastRuns(entries)));
-        };
-        let set_back = entries.iter().any(|entry| entry.counts_from > now);
+    /// Returns whether the job is due, without the lock.
+    ///
+    /// It is "not due" only if the answer under the lock would be the same at this moment: nobody holds the lock, each run has ended, and
+    /// nothing is read that is stale or not committed. So a transaction that raw SQL has begun, and whose snapshot may be old, is
+    /// committed first. MySQL has no variable that says whether there is one.
+    pub(crate) async fn look<D: Driver<C>, C>(&self, conn: &mut C) -> Look {
+        // The same failure comes under the lock, and is reported then.
+        let nothing_seen = Look::Unclear { autocommits: false };
+        if !self.has_ledger() || !matches!(D::depth(conn), Ok(0)) {
+            return nothing_seen;
+        }
+        let Ok(entries) = self.ledger().read_current::<D, C>(conn).await else { return nothing_seen };
+        if self.ledger().end_read::<D, C>(conn, &entries).await.is_err() {
+            return nothing_seen;
+        }
+        let is_clear = |entry: &Entry| entry.is_settled() && entry.ended.is_some() && entry.counts_from <= entry.now;
+        match self.verdict(&entries) {
+            Verdict::NotDue(next) if entries.iter().all(is_clear) => Look::NotDue(next),
+            _ => Look::Unclear { autocommits: commit_themselves(&entries) },
+        }
+    }
+
+    /// Call it while the lock is held. `autocommits`: what the look has found.
+    pub(crate) async fn due<D: Driver<C>, C>(&self, conn: &mut C, autocommits: bool) -> Result<Due, JobError> {
         let ledger = self.ledger();
+        let read = match autocommits {
+            true => ledger.read::<D, C>(conn).await,
+            false => ledger.read_current::<D, C>(conn).await,
+        };
+        let entries = self.entries(read)?;
+        let Verdict::NotDue(next) = self.verdict(&entries) else { return Ok(Due::Now(PastRuns(entries))) };
+        let set_back = entries.iter().any(|entry| entry.counts_from > entry.now);
         let left = match set_back {
             true => ledger.count_from_now::<D, C>(conn).await,
             false => ledger.end_read::<D, C>(conn, &entries).await,
@@ -70,13 +102,19 @@ impl SingletonJob {
         Ok(Due::At(next))
     }
 
-    /// Records that a run begins. To be called in a section of its own, so that what the work leaves open is rolled back, and a lost
-    /// lock known, before the end is recorded.
+    fn verdict(&self, entries: &[Entry]) -> Verdict {
+        let Some(now) = entries.first().map(|entry| entry.now) else { return Verdict::Due };
+        let past = |for_key| entries.iter().find(|entry| entry.is_for_key() == for_key).map(past);
+        self.policy.verdict(now.0, past(false), past(true))
+    }
+
+    /// Records that a run begins. Call it in a section of its own, so that what the closure leaves open is rolled back, and a lost lock is
+    /// known, before the end is recorded.
     pub(crate) async fn start<D: Driver<C>, C>(&self, conn: &mut C, past: &PastRuns) -> Result<(), JobError> {
         self.ledger().start::<D, C>(conn, &past.0).await.map_err(|failed| self.unusable(failed))
     }
 
-    /// Records how the work ended, and that section.
+    /// Records how the closure and that section ended.
     pub(crate) async fn end<D, C, T, E>(
         &self,
         conn: &mut C,
@@ -103,7 +141,7 @@ impl SingletonJob {
         }
     }
 
-    /// Records a failure. For where an error, or a panic, is on its way to the caller.
+    /// Records a failure, while an error or a panic is on its way to the caller.
     pub(crate) async fn fail<D: Driver<C>, C>(&self, conn: &mut C, text: String) {
         let recorded: QueryResult<()> = self.ledger().fail::<D, C>(conn, &text).await;
         if let Err(error) = recorded {
@@ -111,20 +149,20 @@ impl SingletonJob {
         }
     }
 
-    /// What the caller learns, once the lock is released, or was found to be lost.
+    /// Returns the outcome for the caller, once the lock is released, or is known to be lost.
     pub(crate) fn released<T, E: From<JobError>>(
         &self,
         ran: Result<JobOutcome<T>, E>,
         lost: Option<NamedLockError>,
     ) -> Result<JobOutcome<T>, E> {
         match (ran, lost) {
-            // With a ledger, the lock was still held when the work had ended; what came later can't matter to it.
+            // With a ledger, the lock was still held when the closure had ended. A later loss can't matter to it.
             (Ok(_), Some(error)) if !self.has_ledger() => Err(JobError::from(error).into()),
             (ran, _) => ran,
         }
     }
 
-    /// The last run.
+    /// Returns the last run.
     pub(crate) async fn last_run<D: Driver<C>, C>(&self, conn: &mut C) -> Result<Option<JobStatus>, JobError> {
         self.check()?;
         let mut seen = None;
@@ -140,7 +178,7 @@ impl SingletonJob {
                 }
             };
             let status = Some(JobStatus::new(entry, holder));
-            // The lock is as of later than the row: the run may have ended in between.
+            // The lock was looked at after the row was read: the run may have ended in between.
             let abandoned = matches!(status, Some(JobStatus { state: JobState::Abandoned, .. }));
             if !abandoned || status == seen {
                 return Ok(status);
@@ -153,7 +191,7 @@ impl SingletonJob {
         Ledger { job: self.name(), key: self.key.as_deref() }
     }
 
-    /// What was read, or that there is no ledger.
+    /// Returns the rows, or an error if there is no ledger.
     fn entries(&self, read: Result<Vec<Entry>, Failed>) -> Result<Vec<Entry>, JobError> {
         read.map_err(|failed| match failed.is_no_table() {
             true => JobError::NoLedger { job: self.name().clone(), source: failed.error },
@@ -166,7 +204,7 @@ impl SingletonJob {
     }
 }
 
-/// What the caller learns if the lock is not acquired.
+/// Returns the outcome for the caller if the lock is not acquired.
 pub(crate) fn not_run<T>(error: NamedLockError) -> Result<JobOutcome<T>, JobError> {
     match error {
         NamedLockError::Timeout { holder, .. } => Ok(JobOutcome::Busy(holder.map(|holder| *holder))),
@@ -174,7 +212,7 @@ pub(crate) fn not_run<T>(error: NamedLockError) -> Result<JobOutcome<T>, JobErro
     }
 }
 
-/// While the lock is ours, a run that has not ended never will.
+/// While this session holds the lock, a run that has not ended never will.
 fn past(entry: &Entry) -> Past {
     let end = match (entry.ended, &entry.error) {
         (None, _) => End::Abandoned,
@@ -184,9 +222,9 @@ fn past(entry: &Entry) -> Past {
     Past { started: entry.started.0, counts_from: entry.counts_from.0, end }
 }
 
-/// The error's text. In the alternate form, `anyhow` and its like tell the causes, too.
+/// Returns the error's text. In the alternate form, `anyhow` and similar crates include the causes.
 ///
-/// An error that can't tell its text has failed all the same.
+/// An error whose text can't be formatted is still a failure.
 fn text(error: &impl Display) -> String {
     let mut text = String::new();
     match catch_unwind(AssertUnwindSafe(|| write!(text, "{error:#}"))) {

@@ -1,4 +1,4 @@
-//! A job, described once and run by any machine.
+//! The description of a job.
 
 #[cfg(feature = "blocking")]
 use std::fmt::Display;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{JobError, due::Policy};
 #[cfg(feature = "blocking")]
-use super::{JobOutcome, JobStatus, protocol::not_run};
+use super::{JobOutcome, JobStatus};
 #[cfg(feature = "blocking")]
 use crate::driver::{
     blocking::{Blocking, ready},
@@ -14,17 +14,16 @@ use crate::driver::{
 };
 use crate::{error::NamedLockError, lock::NamedLock, name::LockName};
 
-/// Work that one machine is to do, of all that try: at most once in an interval, once for a key, or just not twice at the
-/// same time.
+/// A job that one of several machines runs: at most once in an interval, once for a key, or just not twice at the same time.
 ///
-/// Described once, run by any thread on any connection; cheap to clone. The lock is not enough: where three machines' cron
-/// fires within two seconds and the job takes 100 ms, each gets the lock in turn, and the job runs three times. So
+/// Any thread can run it on any connection. Cheap to clone. A lock alone is not enough: if the cron of three machines fires within two
+/// seconds and the job takes 100 ms, each machine gets the lock in turn, and the job runs three times. So
 /// [`at_most_every`](Self::at_most_every) and [`once_for`](Self::once_for) keep a *ledger*, a table of the runs:
 ///
 /// ```text
 /// machine 1   lock ─ due? yes ─ write the start ─ work ─ write the end ─ release       Ran
 /// machine 2        lock: held by machine 1                                              Busy
-/// machine 3                                             two seconds later: lock ─ due? no ─ release     NotDue
+/// machine 3                                             two seconds later: due? no                      NotDue
 /// ```
 ///
 /// ```no_run
@@ -39,7 +38,7 @@ use crate::{error::NamedLockError, lock::NamedLock, name::LockName};
 ///
 /// fn nightly(conn: &mut MysqlConnection) -> Result<(), JobError> {
 ///     let outcome = NIGHTLY.run(conn, |conn| {
-///         diesel::sql_query("CALL nightly_report()").execute(conn)?;
+///         diesel::sql_query("INSERT INTO report SELECT * FROM sales").execute(conn)?;
 ///         Ok::<_, JobError>(())
 ///     })?;
 ///     match outcome {
@@ -52,12 +51,12 @@ use crate::{error::NamedLockError, lock::NamedLock, name::LockName};
 ///
 /// # The ledger
 ///
-/// Table `named_lock_ledger` in the connection's default database, made by this crate's migration
-/// `create_named_lock_ledger`; its SQL is in the folder `migrations/`, to copy. A job without either option needs no table.
+/// The ledger is the table `named_lock_ledger` in the connection's default database. This crate's migration `create_named_lock_ledger`
+/// creates it. Or copy its SQL from the folder `migrations/`. A job with neither option needs no table.
 ///
-/// There is one row for each job, its last run of all, and one for each of its keys. Names and keys are kept as bytes:
-/// `Report` and `report` are two jobs, even where MySQL takes them for one lock. The account needs `SELECT`, `INSERT` and
-/// `UPDATE`. Nothing is ever removed; keys that won't come back can be, at any time:
+/// The table has one row for each job, for its last run, and one for each of the job's keys. Names and keys are kept as bytes: `Report`
+/// and `report` are two jobs, although they are one lock on MySQL. The account needs `SELECT`, `INSERT` and `UPDATE`. Rows are never
+/// removed. You may remove keys that won't come back, at any time:
 ///
 /// ```sql
 /// DELETE FROM named_lock_ledger WHERE job_key <> '' AND started_at < UTC_TIMESTAMP() - INTERVAL 1 YEAR;
@@ -67,38 +66,38 @@ use crate::{error::NamedLockError, lock::NamedLock, name::LockName};
 ///
 /// # Clocks
 ///
-/// All times are the server's, in UTC, to the microsecond; clocks and time zones of machines and sessions don't matter. Where
-/// the server's clock was set back, so that the last run seems to begin in the future, a whole interval must pass from when
-/// an attempt first sees that, and where the clock is put right meanwhile, from the run's start: never two runs in one
-/// interval. So a clock that was years ahead delays a job by an interval or two, and not by years. A clock that jumps ahead
-/// ends an interval early: nothing can tell.
+/// All times are the server's, in UTC, in microseconds. Clocks and time zones of machines and sessions don't matter.
+///
+/// If the server's clock was set back, the last run may seem to start in the future. Then a whole interval must pass from the moment when
+/// an attempt first sees that. If the clock is put right before that interval is over, the interval counts from the run's start. So there
+/// are never two runs in one interval, and a clock that was years ahead delays a job by an interval or two, not by years. If the clock
+/// jumps ahead, an interval ends early. Nothing can detect that.
 ///
 /// # What it does not promise
 ///
-/// * **Not exactly once.** A run that fails, or that is killed in its midst, has done part of its work, and by default the
-///   job is due again at once. [`no_retry_after_failure`](Self::no_retry_after_failure) and
-///   [`retry_abandoned_after`](Self::retry_abandoned_after) say otherwise.
-/// * **Not alone after its session ended.** The lock dies with the session; work that goes on all the same is taken for
-///   abandoned, and another machine may begin. The first learns it at its end, by [`NamedLockError::Lost`].
-/// * **One configuration for one name.** Machines that run a job by different options each see their own rules kept.
-/// * **One server, one database.** The lock is the server's, the ledger is the database's: two applications with a job of the
-///   same name in two databases keep each other [`Busy`](JobOutcome::Busy). [`LockName::scoped`] tells them apart.
-/// * **Not the session as it was.** Whatever the session is set to, the ledger's entries are committed. So a job with a
-///   ledger ends transactions that Diesel does not know of, see below.
+/// * **Exactly once.** A run that fails or is killed has done a part of its work, and by default the job is due again at once.
+///   [`no_retry_after_failure`](Self::no_retry_after_failure) and [`retry_abandoned_after`](Self::retry_abandoned_after) change that.
+/// * **Exclusive after its session is gone.** The lock dies with the session. A closure that continues then counts as abandoned, and
+///   another machine may start the job. The first machine learns that at the end, by [`NamedLockError::Lost`].
+/// * **One configuration for one name.** If machines run a job with different options, each machine applies its own options.
+/// * **Several databases.** The lock belongs to the server, the ledger to the database. If two applications have a job of the same name in
+///   two databases, one is [`Busy`](JobOutcome::Busy) while the other runs. [`LockName::scoped`] separates them.
+/// * **An unchanged session.** The ledger's entries are committed, whatever the session is set to. So a job with a ledger ends
+///   transactions that Diesel does not know: see below.
 ///
 /// # Transactions by raw SQL, and sessions without autocommit
 ///
-/// A transaction that raw SQL has begun (`batch_execute("BEGIN")`, or any statement after `SET autocommit = 0`) is unseen by
-/// Diesel. The ledger's entries must not become part of it. So a job with a ledger:
+/// A transaction that raw SQL has begun (`batch_execute("BEGIN")`, or any statement after `SET autocommit = 0`) is invisible to Diesel.
+/// The ledger's entries must not become part of it. So a job with a ledger:
 ///
 /// * **commits** what is uncommitted when [`run`](Self::run) is called,
-/// * **commits** what the closure leaves uncommitted, if it returns `Ok`: together with the end of the run, both or neither,
+/// * **commits** what the closure leaves uncommitted, if it returns `Ok`, together with the end of the run: both or neither,
 /// * **rolls back** what the closure leaves uncommitted, if it returns an error or panics.
 ///
 /// If `KILL QUERY` strikes the first of these commits, what was uncommitted may be rolled back without an error: on MariaDB,
 /// if that commit waited for a backup. So commit before the call.
 ///
-/// A transaction that the closure has begun by Diesel and leaves open is rolled back, and is an error:
+/// A transaction that the closure has begun by Diesel and leaves open is rolled back, and the run returns
 /// [`TransactionLeftOpen`](NamedLockError::TransactionLeftOpen). Inside Diesel's test transaction, nothing is committed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[must_use = "a `SingletonJob` does nothing until it is run"]
@@ -109,16 +108,16 @@ pub struct SingletonJob {
 }
 
 impl SingletonJob {
-    /// The longest key that the ledger keeps, in bytes of UTF-8.
+    /// The maximum length of a key, in bytes of UTF-8.
     pub const MAX_KEY_BYTES: usize = 255;
 
-    /// The longest interval: 1000 years, so that the next run can be told as a `DATETIME`, as all times of the ledger.
+    /// The longest interval: 1000 years. With it, the time of the next run still fits a `DATETIME` of the ledger.
     pub const MAX_INTERVAL: Duration = Duration::from_secs(1000 * 31_556_952);
 
-    /// A job of this name, which is also that of its lock. `name` is a `&str`, `String`, [`LockName`] or `&LockName`.
+    /// Creates a job whose lock has the same name. `name` is a `&str`, `String`, [`LockName`] or `&LockName`.
     ///
-    /// Without [`at_most_every`](Self::at_most_every) or [`once_for`](Self::once_for) it is skipped while it runs elsewhere, and
-    /// runs otherwise: no table is needed, and nothing is kept.
+    /// Without [`at_most_every`](Self::at_most_every) and [`once_for`](Self::once_for), the job is skipped while it runs elsewhere, and runs
+    /// otherwise. Then it needs no table, and nothing is recorded.
     ///
     /// ```no_run
     /// # use diesel::MysqlConnection;
@@ -134,29 +133,29 @@ impl SingletonJob {
     ///
     /// # Errors
     ///
-    /// [`NamedLockError::InvalidName`]; never for a [`LockName`].
+    /// Returns [`NamedLockError::InvalidName`] if the name is not valid. Never fails for a [`LockName`].
     pub fn new(name: impl TryInto<LockName, Error: Into<NamedLockError>>) -> Result<Self, JobError> {
         Ok(Self { lock: NamedLock::new(name)?.no_wait(), key: None, policy: Policy::default() })
     }
 
-    /// Runs at most once in each `interval`, from start to start, whatever it runs [for](Self::once_for).
+    /// Limits the job to one run in each `interval`, counted from start to start, for all [keys](Self::once_for) together.
     ///
-    /// For a job that cron fires once a day, take less than a day, 20 hours, say: cron is late by some seconds, one day more
-    /// and the next day less. Or take `once_for` with the date.
+    /// For a job that cron fires once a day, choose less than a day, such as 20 hours, because cron is not exact to the second. Or use
+    /// `once_for` with the date.
     ///
-    /// From more than zero to [`MAX_INTERVAL`](Self::MAX_INTERVAL); any other is an error of [`run`](Self::run), before any
+    /// Must be greater than zero and at most [`MAX_INTERVAL`](Self::MAX_INTERVAL). Otherwise [`run`](Self::run) returns an error, before any
     /// I/O.
     pub fn at_most_every(mut self, interval: Duration) -> Self {
         self.policy.interval = Some(interval);
         self
     }
 
-    /// Runs once for this key, such as a date or the number of an order, and never again.
+    /// Limits the job to one successful run for this key, such as a date or the number of an order.
     ///
-    /// The lock is one for all keys of the job: while it runs for one, it is [`Busy`](JobOutcome::Busy) for the others. With
-    /// [`at_most_every`](Self::at_most_every) as well, both must allow a run.
+    /// All keys of a job share its lock: while the job runs for one key, it is [`Busy`](JobOutcome::Busy) for the others. Together with
+    /// [`at_most_every`](Self::at_most_every), both must allow a run.
     ///
-    /// From 1 to [`MAX_KEY_BYTES`](Self::MAX_KEY_BYTES) bytes; any other is an error of [`run`](Self::run), before any I/O.
+    /// A key has 1 to [`MAX_KEY_BYTES`](Self::MAX_KEY_BYTES) bytes. Otherwise [`run`](Self::run) returns an error, before any I/O.
     ///
     /// ```
     /// # use diesel_named_lock::job::{JobError, SingletonJob};
@@ -168,42 +167,46 @@ impl SingletonJob {
         self
     }
 
-    /// After a run that never ended, because its process or its session was killed, the job is due so long after that run's
-    /// start. Default: at once.
+    /// Sets when the job is due again after a run that never ended because its process or its session was killed. `time` counts from that
+    /// run's start.
     ///
-    /// At most [`MAX_INTERVAL`](Self::MAX_INTERVAL); more is an error of [`run`](Self::run), before any I/O.
+    /// Defaults to zero: at once.
+    ///
+    /// Must be at most [`MAX_INTERVAL`](Self::MAX_INTERVAL). Otherwise [`run`](Self::run) returns an error, before any I/O.
     pub fn retry_abandoned_after(mut self, time: Duration) -> Self {
         self.policy.abandoned_after = time;
         self
     }
 
-    /// A run that failed counts as one that succeeded: the job is due when its interval is over, and for the same key never
-    /// again. Default: it is due again at once, when some machine next tries, since the work was not done.
+    /// Makes a failed run count like a successful one: the job is due when its interval is over, and never again for the same key.
+    ///
+    /// Defaults to off: after a failure, the job is due again at once, and runs when a machine next tries.
     pub fn no_retry_after_failure(mut self) -> Self {
         self.policy.no_retry_after_failure = true;
         self
     }
 
-    /// The name of the job and of its lock.
+    /// Returns the name of the job, which is also the name of its lock.
     #[must_use]
     pub fn name(&self) -> &LockName {
         &self.lock.names()[0]
     }
 
-    /// Runs `work` if the job is due and runs nowhere else; does not wait.
+    /// Runs `work` if the job is due and does not run elsewhere. Does not wait.
     ///
-    /// The start is in the ledger, committed, before the work begins, and the end before the lock is released. The work's
-    /// error is recorded as its text (`{:#}`, which for `anyhow` includes the causes), hence `E: Display`, and comes back
-    /// unchanged. A panic is recorded, and goes on. A transaction that the work leaves open is rolled back before the end is
-    /// recorded; [raw SQL](Self#transactions-by-raw-sql-and-sessions-without-autocommit) is a matter of its own.
+    /// The start is committed to the ledger before `work` runs, and the end before the lock is released. The error of `work` is recorded as
+    /// text (`{:#}`, which includes the causes with `anyhow`), hence `E: Display`, and is returned unchanged. A panic is recorded, and then
+    /// resumed. A transaction that the closure leaves open is rolled back before the end is recorded. For raw SQL, see
+    /// [transactions by raw SQL](Self#transactions-by-raw-sql-and-sessions-without-autocommit).
     ///
-    /// For the types of `work` and of its error, [`with_named_lock`](crate::NamedLockExt::with_named_lock) has a word of advice.
+    /// [`with_named_lock`](crate::NamedLockExt::with_named_lock) says how to help the compiler with the types of `work` and of its error.
     ///
-    /// With a ledger, ten round trips on a warm connection; four if the job is not due. Without, two. (Our test
-    /// `a_run_takes_ten_round_trips_and_one_that_is_not_due_four` counts them.)
+    /// A job with a ledger first checks without the lock whether it is due. It does not acquire the lock if that check is certain to say
+    /// "no": the lock is free, each run has ended, and the ledger is read as it is committed now. So asking often is cheap.
     ///
-    /// A statement of the ledger that `KILL QUERY` strikes is asked again, up to 20 times: none of them does harm if it is
-    /// executed twice.
+    /// With a ledger, costs nine round trips on a warm connection, or two if the job is not due. Without a ledger, two.
+    ///
+    /// A statement of the ledger that `KILL QUERY` strikes is repeated, up to 20 times. No statement does harm if it is executed twice.
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, prelude::*};
@@ -225,8 +228,8 @@ impl SingletonJob {
     ///
     /// # Errors
     ///
-    /// What `work` returns as `Err`; it wins over an error of ours, which is then logged at `warn`. Otherwise a [`JobError`],
-    /// by `E::from`; its documentation says for which the work has run.
+    /// Returns the error of `work`. It takes precedence over an error of this crate, which is then logged at `warn`. Otherwise returns a
+    /// [`JobError`], converted by `E::from`. Its documentation says for which variants the closure has run.
     #[cfg(feature = "blocking")]
     pub fn run<C, T, E, F>(&self, conn: &mut C, work: F) -> Result<JobOutcome<T>, E>
     where
@@ -235,22 +238,17 @@ impl SingletonJob {
         F: FnOnce(&mut C) -> Result<T, E>,
     {
         self.check()?;
-        let section = self.lock.section(conn, |conn| match self.has_ledger() {
-            true => self.run_if_due(conn, work),
-            false => work(conn).map(JobOutcome::Ran),
-        });
-        match section {
-            Ok(section) => self.released(section.value, section.error),
-            Err(error) => Ok(not_run(error)?),
-        }
+        self.run_if_due(conn, work)
     }
 
-    /// What the ledger says of the job's last run: for this key where the job has [one](Self::once_for), otherwise for any.
-    /// `None`: it never ran. Of the options, only the key matters.
+    /// Returns the job's last run, from the ledger. `None` if it never ran.
     ///
-    /// Takes no lock, waits for none, and changes nothing: for a health page. One round trip on a warm connection; two for a run
-    /// that goes on, and four for one that was abandoned. Inside a transaction it shows what that transaction sees, which may be old. Ask the server that the job
-    /// runs on: a replica has the rows but knows of no lock, and takes each run that goes on for abandoned.
+    /// If the job has a [key](Self::once_for), that is the last run for this key. The other options don't matter.
+    ///
+    /// Acquires no lock, waits for none, and changes nothing, so it suits a health page. Costs one round trip on a warm connection, two for a
+    /// run that has not ended, and four for an abandoned run. Inside a transaction, it shows what that transaction sees, which may be
+    /// outdated. Ask the server that the job runs on. A replica has the rows but not the lock, so a run that has not ended looks abandoned
+    /// there.
     ///
     /// ```no_run
     /// # use diesel::MysqlConnection;
@@ -268,7 +266,7 @@ impl SingletonJob {
     ///
     /// # Errors
     ///
-    /// [`JobError::NoLedger`], [`JobError::Ledger`], and those for options that can't be.
+    /// Returns [`JobError::NoLedger`] or [`JobError::Ledger`], or the errors of invalid options.
     #[cfg(feature = "blocking")]
     pub fn status<C: NamedLockConnection>(&self, conn: &mut C) -> Result<Option<JobStatus>, JobError> {
         ready(self.last_run::<Blocking, C>(conn))

@@ -1,4 +1,4 @@
-//! Campaigning for a lock, over errors and lost servers.
+//! A candidate that campaigns for a lock, in spite of errors and lost servers.
 
 use std::{
     error::Error,
@@ -8,10 +8,11 @@ use std::{
 
 use log::{debug, warn};
 
-use super::{CampaignError, Leadership, backoff::Backoff};
+use super::{CampaignError, Leadership};
 #[cfg(feature = "fence")]
 use crate::fence::{self, FenceError, FencingToken};
 use crate::{
+    backoff::Backoff,
     blocking::guard::NamedLockGuard,
     driver::{
         blocking::{Blocking, ready},
@@ -31,9 +32,9 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[cfg(feature = "fence")]
 type Elected<C> = (NamedLockGuard<C>, Option<FencingToken>);
 
-/// A candidate for the leadership that goes with a named lock.
+/// A candidate for a leadership: the process that holds the named lock leads.
 ///
-/// One for each process will do. It holds nothing until [`campaign`](Self::campaign), or [`lead`](Self::lead), is called.
+/// One candidate for each process is enough. It holds nothing until [`campaign`](Self::campaign) or [`lead`](Self::lead) is called.
 pub struct LeaderElection<C> {
     lock: NamedLock,
     idle_limit: Duration,
@@ -56,7 +57,7 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
     ///
     /// # Errors
     ///
-    /// Returns [`NamedLockError::InvalidName`]; never for a [`LockName`].
+    /// Returns [`NamedLockError::InvalidName`] if the name is not valid. Never fails for a [`LockName`].
     pub fn new<E: Into<BoxError>>(
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
         connect: impl Fn() -> Result<C, E> + Send + Sync + 'static,
@@ -69,9 +70,9 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
         })
     }
 
-    /// Sets for how long a leader that is not heard of any more keeps the others from leading: see
-    /// [`NamedLock::idle_limit`]. Its session is pinged three times as often. From 1 second to 365 days, in whole seconds; anything
-    /// else is an error of the campaign, before any I/O.
+    /// Sets how long a leader that has gone silent keeps other candidates from leading: see [`NamedLock::idle_limit`]. Its session is
+    /// pinged three times as often. From 1 second to 365 days, in whole seconds. For any other value, the campaign returns an error, before
+    /// any I/O.
     ///
     /// Defaults to 15 seconds.
     #[must_use]
@@ -80,8 +81,8 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
         self
     }
 
-    /// Sets the longest pause between two attempts while there is no connection, or each fails. The first is 50 ms, each
-    /// later one twice as long, and all are cut by up to a half, at random. Less than 50 ms counts as 50 ms.
+    /// Sets the longest pause between two attempts while they fail. The first pause is 50 ms, each later pause is twice as long, and all
+    /// are shortened by up to a half at random. Less than 50 ms counts as 50 ms.
     ///
     /// Defaults to 5 seconds.
     #[must_use]
@@ -90,21 +91,21 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
         self
     }
 
-    /// The lock's name.
+    /// Returns the name of the lock.
     #[must_use]
     pub fn name(&self) -> &LockName {
         &self.lock.names()[0]
     }
 
-    /// Waits for the leadership for at most `timeout`; [`Duration::MAX`] is for ever, zero asks once.
+    /// Waits for the leadership for at most `timeout`. [`Duration::MAX`] waits for ever, zero asks once.
     ///
-    /// It waits in the server's queue. Errors that may go away are logged at `warn`, and the attempt is repeated on a new connection:
-    /// so a campaign goes on while the server is gone. To stop a campaign, give it a timeout of some seconds, and look between two.
+    /// It waits in the server's queue. After an error that may go away, it logs the error at `warn` and tries again on a new connection. So a
+    /// campaign continues while the server is gone. To be able to stop, campaign with a timeout of some seconds, in a loop.
     ///
     /// # Errors
     ///
-    /// Returns the last error if the time is up ([`is_timeout`](CampaignError::is_timeout): another candidate leads), and at once one
-    /// that does not go away by itself, such as [`InvalidIdleLimit`](NamedLockError::InvalidIdleLimit) or
+    /// Returns the last error if the time is up. If [`is_timeout`](CampaignError::is_timeout), another candidate leads. Returns an error at
+    /// once if it does not go away by itself, such as [`InvalidIdleLimit`](NamedLockError::InvalidIdleLimit) or
     /// [`OpenTransaction`](NamedLockError::OpenTransaction).
     pub fn campaign(&self, timeout: Duration) -> Result<Leadership<C>, CampaignError> {
         let start = Instant::now();
@@ -118,15 +119,15 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
             if left.is_zero() || !error.is_transient() {
                 return Err(error);
             }
-            warn!(target: TARGET, "the campaign for named lock `{}` goes on after an error: {error}", self.name());
+            warn!(target: TARGET, "the campaign for named lock `{}` continues after an error: {error}", self.name());
             thread::sleep(backoff.next().min(left));
         }
     }
 
-    /// Campaigns, runs `work` as the leader, and resigns. To be called in a loop, for one that leads again and again.
+    /// Campaigns, runs `work` as the leader, and resigns. Call it in a loop to lead again and again.
     ///
-    /// `work` is to return soon after it is no longer the leader. [`Section::error`] is [`Lost`](NamedLockError::Lost) if it was not
-    /// the leader to its end.
+    /// `work` must return soon after this process is no longer the leader. [`Section::error`] is [`Lost`](NamedLockError::Lost) if this
+    /// process was not the leader until `work` returned.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -146,7 +147,7 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
     ///
     /// # Errors
     ///
-    /// Returns an error only if `work` has not run: see [`campaign`](Self::campaign).
+    /// Returns the errors of [`campaign`](Self::campaign), and only if `work` has not run.
     pub fn lead<T>(
         &self,
         timeout: Duration,
@@ -160,11 +161,12 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
         Ok(Section { value, waited, held: granted.elapsed(), error })
     }
 
-    /// The session that leads now, as far as the server lets this account see it; `None` if nobody does. Asked on a new connection.
+    /// Returns the session that leads now, as far as the server shows it to this account. `None` if there is no leader. Asks on a new
+    /// connection.
     ///
     /// # Errors
     ///
-    /// Returns [`CampaignError::NoConnection`], or [`NamedLockError::Database`] if the server does not answer.
+    /// Returns [`CampaignError::NoConnection`] if there is no connection, or [`NamedLockError::Database`] if the server does not answer.
     pub fn leader(&self) -> Result<Option<SessionInfo>, CampaignError> {
         let mut conn = self.connected()?;
         Ok(ready(describe_holder::<Blocking, C>(&mut conn, self.name())).map_err(NamedLockError::from)?)
@@ -186,7 +188,7 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
         #[cfg(feature = "fence")]
         let (guard, term) = self.with_term(guard)?;
         let connection = guard.connection_id().get();
-        // What is whole seconds on the server is never less than this times three.
+        // The server's limit in whole seconds is never less than three times this.
         let interval = Duration::from_secs(self.idle_limit.as_secs()) / 3;
         let watched = match guard.keep_alive(interval) {
             // The server's own `wait_timeout` is shorter than the idle limit.
@@ -194,7 +196,7 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
             watched => watched,
         };
         let watched = watched.map_err(|failed| self.not_kept_alive(failed))?;
-        debug!(target: TARGET, connection; "leads by named lock `{}`", self.name());
+        debug!(target: TARGET, connection; "leads by named lock `{}` on connection {connection}", self.name());
         Ok(Leadership::new(
             watched,
             #[cfg(feature = "fence")]
@@ -210,7 +212,7 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
         NamedLockError::Broken { name: self.name().clone(), source }
     }
 
-    /// `None` if there is no table for it.
+    /// Without a term if there is no table for it.
     #[cfg(feature = "fence")]
     fn with_term(&self, mut guard: NamedLockGuard<C>) -> Result<Elected<C>, CampaignError> {
         match fence::next_token(&mut *guard, self.name()) {

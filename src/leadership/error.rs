@@ -1,4 +1,4 @@
-//! Why a campaign was not won.
+//! The error of a campaign.
 
 use std::error::Error;
 
@@ -6,17 +6,17 @@ use crate::error::NamedLockError;
 #[cfg(feature = "fence")]
 use crate::fence::FenceError;
 
-/// Why a campaign was not won: the last error before its time was up, or one that does not go away by itself. Nothing is held.
+/// The error of a campaign: the last one before its time was up, or one that does not go away by itself. Nothing is held.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CampaignError {
-    /// The lock was not acquired. [`Timeout`](NamedLockError::Timeout): another candidate leads, as its `holder`.
+    /// The lock was not acquired. If it is a [`Timeout`](NamedLockError::Timeout), another candidate leads: its `holder`.
     #[error(transparent)]
     Lock(#[from] NamedLockError),
 
     /// There was no connection.
     #[error("no connection for a campaign: {0}")]
-    NoConnection(#[source] Box<dyn Error + Send + Sync>),
+    NoConnection(Box<dyn Error + Send + Sync>),
 
     /// The lock was acquired, but no term could be issued.
     #[cfg(feature = "fence")]
@@ -30,7 +30,7 @@ impl CampaignError {
         !matches!(self, Self::Lock(error) if !error.is_transient())
     }
 
-    /// Whether another candidate led for all of the campaign's time.
+    /// Returns whether another candidate led for the whole campaign.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::Lock(error) if error.is_timeout())

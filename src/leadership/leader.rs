@@ -1,4 +1,4 @@
-//! The leadership, for as long as it lasts.
+//! A leadership, for as long as it lasts.
 
 use std::{
     fmt,
@@ -20,16 +20,16 @@ use crate::{
     name::LockName,
 };
 
-/// A leadership, until it is lost, [resigned](Self::resign), or dropped. All threads may ask it.
+/// A leadership, until it is lost, [resigned](Self::resign), or dropped.
 ///
-/// Returned by [`LeaderElection::campaign`](super::LeaderElection::campaign). All questions are answered from memory.
+/// Returned by [`LeaderElection::campaign`](super::LeaderElection::campaign). Any thread can call its methods, which answer from memory.
 ///
 /// # When it is dropped
 ///
-/// It is resigned. If the lock was lost before, that is logged at `warn`, with how long the leader has gone on since.
+/// It is resigned. If the lock was lost before, that is logged at `warn`, with the time for which the leader continued since the loss.
 #[must_use = "it is resigned when it is dropped"]
 pub struct Leadership<C: NamedLockConnection> {
-    /// Until it is resigned.
+    /// `None` once it is resigned.
     watched: Option<WatchedGuard<NamedLockGuard<C>>>,
     requests: Arc<Requests>,
     elected: Instant,
@@ -45,7 +45,7 @@ impl<C: NamedLockConnection> Leadership<C> {
         let requests = Arc::<Requests>::default();
         let wakes = requests.clone();
         watched.on_loss(move || {
-            // Whoever is about to wait has the lock.
+            // A thread that is about to wait holds the mutex.
             drop(wakes.lock());
             wakes.changed.notify_all();
         });
@@ -58,17 +58,17 @@ impl<C: NamedLockConnection> Leadership<C> {
         }
     }
 
-    /// Whether this is the leader: nobody has asked it to step down, and the lock is not known to be lost. Once `false`, it
-    /// stays so.
+    /// Returns whether this process is the leader: it was not asked to step down, and the lock is not known to be lost. Once `false`, it
+    /// stays `false`.
     ///
-    /// `true` is as old as the last ping at most. It is never `true` after the server has given the lock to another session because
-    /// it has not heard of this one for the [idle limit](super::LeaderElection::idle_limit).
+    /// `true` may be as old as the last ping. It is never `true` once this session has been silent for the
+    /// [idle limit](super::LeaderElection::idle_limit), after which the server may give the lock to another session.
     #[must_use]
     pub fn is_leader(&self) -> bool {
         !*self.requests.lock() && !self.watched().is_lost()
     }
 
-    /// Waits for at most `timeout` until this is no longer the leader. Returns whether it is not.
+    /// Waits for at most `timeout` until this process is no longer the leader. Returns `true` if it is not.
     pub fn stepped_down(&self, timeout: Duration) -> bool {
         let start = Instant::now();
         let mut requested = self.requests.lock();
@@ -82,47 +82,48 @@ impl<C: NamedLockConnection> Leadership<C> {
         }
     }
 
-    /// A handle by which any thread can ask this leader to step down.
+    /// Returns a handle with which any thread can ask this leader to step down.
     #[must_use]
     pub fn step_down(&self) -> StepDown {
         StepDown(self.requests.clone())
     }
 
-    /// The number of this leadership, larger than those of all before it: a fencing token, which
+    /// Returns the number of this leadership, which is larger than those of all earlier leaderships. It is a fencing token, which
     /// [`fence::check`](crate::fence::check) refuses once another leader was elected.
     ///
-    /// `None` if the leader's database has no table for them: see [`fence`](crate::fence).
+    /// `None` if the leader's database has no table for tokens: see [`fence`](crate::fence).
     #[cfg(feature = "fence")]
     #[must_use]
     pub fn term(&self) -> Option<FencingToken> {
         self.term
     }
 
-    /// When this leader was elected.
+    /// Returns when this leader was elected.
     #[must_use]
     pub fn elected(&self) -> Instant {
         self.elected
     }
 
-    /// How long ago the last ping that was answered was sent.
+    /// Returns how long ago the last answered ping was sent.
     #[must_use]
     pub fn silent_for(&self) -> Duration {
         self.watched().silent_for()
     }
 
-    /// The lock's name.
+    /// Returns the name of the lock.
     #[must_use]
     pub fn name(&self) -> &LockName {
         &self.watched().names()[0]
     }
 
-    /// The leader's session.
+    /// Returns the id of the leader's session.
     #[must_use]
     pub fn connection_id(&self) -> ConnectionId {
         self.watched().connection_id()
     }
 
-    /// Releases the lock, confirmed by the server, which hands it to the candidate that has waited longest, within milliseconds.
+    /// Releases the lock and waits for the server's confirmation. Within milliseconds, the server gives the lock to the candidate that has
+    /// waited longest.
     ///
     /// # Errors
     ///
@@ -132,7 +133,7 @@ impl<C: NamedLockConnection> Leadership<C> {
         if !watched.is_lost() {
             return Ok(watched.into_guard().release().map(drop)?);
         }
-        // What is dropped waits for no network.
+        // Dropping it does not wait for the network.
         let (name, connection_id) = (watched.names()[0].clone(), watched.connection_id());
         drop(watched);
         Err(NamedLockError::Lost { name, connection_id, source: None })
@@ -144,7 +145,7 @@ impl<C: NamedLockConnection> Leadership<C> {
             let (name, connection) = (&watched.names()[0], watched.connection_id().get());
             warn!(
                 target: TARGET, lost_for:?, connection;
-                "the leader by named lock `{name}` went on for {lost_for:.3?} after the lock was lost"
+                "the leader by named lock `{name}` on connection {connection} continued for {lost_for:.3?} after the lock was lost"
             );
         }
         Some(watched)

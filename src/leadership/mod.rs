@@ -1,4 +1,4 @@
-//! Leader election: of all processes that campaign for a lock, one at a time leads.
+//! Leader election: one of the processes that campaign for a lock leads.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -14,32 +14,31 @@
 //!     while !leadership.stepped_down(Duration::from_secs(1)) {
 //!         start_due_jobs();
 //!     }
-//! } // Dropped, and campaigning again.
+//! } // The leadership is dropped. Campaigns again.
 //! # }
 //! ```
 //!
-//! A leader holds the named lock on a connection of its own, which a thread pings. The server hands the lock to the candidate that
-//! has waited longest, within milliseconds, when the leader resigns, ends, or dies.
+//! A leader holds the named lock on a connection of its own, which a thread pings. When the leader resigns or dies, the server gives the
+//! lock to the candidate that has waited longest, within milliseconds.
 //!
-//! | what happens | the next one leads | the old one knows |
+//! | what happens | the next leader leads | the old leader knows |
 //! |---|---|---|
 //! | it resigns, or is dropped | at once | at once |
 //! | its process dies (`kill -9`) | at once | – |
 //! | its session is killed, or the server restarts | at once | within a third of the [idle limit](LeaderElection::idle_limit) |
 //! | its process is stopped (`SIGSTOP`) | after the idle limit | at once, when it runs again |
-//! | its network goes silent, its host loses its power | after the idle limit | before that |
+//! | its network goes silent, or its host loses its power | after the idle limit | before that |
 //!
 //! # What it does not promise
 //!
-//! * **Between a question and its use, a leader may have been deposed**: work that was paused right after
-//!   [`is_leader`](Leadership::is_leader) goes on. In the third row above, `is_leader` itself is late. What must never be written by
-//!   two leaders needs [the term](Leadership::term), and a writer that checks it.
-//! * **The lock is one server's**: after a failover to another server, the old leader's session is gone with the old server, and a
-//!   candidate on the new one leads. Candidates that are connected to different servers all lead.
-//! * A machine that is suspended as a whole finds only by the first ping that it was away: on Linux, the clock that
-//!   [`Instant`](std::time::Instant) reads stands still meanwhile.
+//! * **A leader may be deposed right after `is_leader` returned `true`.** Code that was paused after
+//!   [`is_leader`](Leadership::is_leader) continues. In the third row above, `is_leader` itself is late. If two leaders must never both
+//!   write, use [the term](Leadership::term), and a writer that checks it.
+//! * **The lock belongs to one server.** After a failover, the old leader's session is gone with the old server, and a candidate on the new
+//!   server leads. Candidates that are connected to different servers all lead.
+//! * A machine that was suspended as a whole learns only from the first ping that it was away. On Linux, the clock that
+//!   [`Instant`](std::time::Instant) reads stands still while a machine is suspended.
 
-pub(crate) mod backoff;
 #[cfg(feature = "blocking")]
 mod election;
 mod error;

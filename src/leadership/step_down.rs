@@ -1,10 +1,10 @@
-//! Asking a leader to step down.
+//! A handle to ask a leader to step down.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Asks a leader to step down, from anywhere in its process: from a signal handler's thread, say.
+/// A handle to ask a leader to step down, from anywhere in its process, for example from the thread of a signal handler.
 ///
-/// Returned by [`Leadership::step_down`](super::Leadership::step_down). A clone asks the same leader. Without effect once the leadership
+/// Returned by [`Leadership::step_down`](super::Leadership::step_down). A clone asks the same leader. It has no effect once the leadership
 /// is over.
 #[derive(Debug, Clone)]
 pub struct StepDown(pub(crate) Arc<Requests>);
@@ -12,9 +12,9 @@ pub struct StepDown(pub(crate) Arc<Requests>);
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     requested: Mutex<bool>,
-    /// Threads that wait for it, or for a loss.
+    /// For threads that wait for a request or for a loss.
     pub(crate) changed: Condvar,
-    /// Tasks that do.
+    /// The same for tasks.
     #[cfg(feature = "async")]
     pub(crate) notice: tokio::sync::Notify,
 }
@@ -26,7 +26,7 @@ impl Requests {
 }
 
 impl StepDown {
-    /// The leader's `is_leader` is `false` from now on. The lock is held until the leadership is resigned or dropped.
+    /// Asks the leader to step down: its `is_leader` is `false` from now on. The lock is held until the leadership is resigned or dropped.
     pub fn request(&self) {
         *self.0.lock() = true;
         self.0.changed.notify_all();

@@ -14,12 +14,12 @@ use crate::{
     statement::transaction::{commit, commit_again},
 };
 
-/// Diesel records a migration that asked for no transaction by a plain statement: without autocommit, it would not be
-/// recorded when the connection is closed.
+/// Diesel records a migration that runs without a transaction by a plain statement. Without autocommit, that record would be lost when the
+/// connection is closed.
 pub(super) struct Committing<'c, C>(pub(super) &'c mut C);
 
 impl<C: NamedLockConnection + MigrationHarness<Mysql>> Committing<'_, C> {
-    /// On MariaDB, a commit that waits for a backup and is killed is a rollback; then there is nothing more to commit.
+    /// On MariaDB, a commit that waits for a backup and is killed is a rollback. Then there is nothing left to commit.
     fn commit(&mut self, version: &MigrationVersion<'_>, applied: bool) -> Result<()> {
         let Err(first) = ready(commit::<Blocking, C>(self.0)) else { return Ok(()) };
         ready(commit_again::<Blocking, C>(self.0)).map_err(|failed| failed.error)?;

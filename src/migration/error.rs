@@ -1,4 +1,4 @@
-//! How far migrations came, and why no further.
+//! The error of migrations, with how far they came.
 
 use std::{error::Error, fmt};
 
@@ -6,7 +6,7 @@ use diesel::migration::MigrationVersion;
 
 use crate::error::NamedLockError;
 
-/// What went wrong with migrations under a lock, and what has been done all the same.
+/// The error of migrations under a lock, with what was done before.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::error::NamedLockError;
 /// # fn start(conn: &mut MysqlConnection) {
 /// match conn.run_pending_migrations_locked(MIGRATIONS, Duration::from_secs(60)) {
 ///     Ok(ran) => println!("{} migrations run", ran.len()),
-///     Err(MigrationError::Failed { version, .. }) => eprintln!("the schema may stand half-way in {version}"),
+///     Err(MigrationError::Failed { version, .. }) => eprintln!("the schema may be half-way in {version}"),
 ///     Err(error) => eprintln!("{error}"),
 /// }
 /// # }
@@ -25,29 +25,29 @@ use crate::error::NamedLockError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MigrationError {
-    /// The lock was not had: no migration has run, nothing is held. From a section of your own also that the lock was
-    /// lost: the [variant](NamedLockError) tells.
+    /// The lock was not acquired. No migration has run, and nothing is held. In a section of your own, it may also be that the lock was
+    /// lost: see the [variant](NamedLockError).
     #[error(transparent)]
     Lock(#[from] NamedLockError),
 
-    /// No database is selected on this connection, so there is none to migrate. Nothing has run.
-    #[error("no database is selected on this connection, so there is none to migrate: name one in its URL")]
+    /// No database is selected on this connection, so there is nothing to migrate. Nothing has run.
+    #[error("no database is selected on this connection: name the database to migrate in its URL")]
     NoDatabase,
 
-    /// What there is to do could not be found out, for a `KILL QUERY` that struck one of the harness's questions, say. Nothing
-    /// has run; call it again.
-    #[error("no migration was run or reverted: {source}")]
+    /// It could not be found out which migrations are pending, for example because `KILL QUERY` struck a query of the harness. Nothing has
+    /// run. Try again.
+    #[error("no migration was run or reverted: {source}; try again")]
     #[non_exhaustive]
     Unplanned {
-        /// What the server, the source of the migrations, or the harness said.
-        source: Box<dyn Error + Send + Sync>,
+        /// The error of the server, of the source of the migrations, or of the harness.
+        r#source: Box<dyn Error + Send + Sync>,
     },
 
-    /// A migration failed, or its session ended in the middle of it. **A part of it may be in place**: MySQL commits each
-    /// `CREATE`, `ALTER` and `DROP` by itself.
+    /// A migration failed, or its session was killed in the middle of it. **A part of it may be in place**: MySQL commits each `CREATE`,
+    /// `ALTER` and `DROP` by itself.
     ///
-    /// As long as it is so, every later run stops at this version. [`MigrationExt`](super::MigrationExt) has marked the
-    /// connection broken: it may have locked tables, or another current database. Drop it.
+    /// As long as a part is in place, every later run fails at this version. [`MigrationExt`](super::MigrationExt) has marked the connection
+    /// broken, because it may have locked tables, or another current database. Drop it.
     #[error(
         "migration {name} failed to {step} (version {version}; done before it: {}), and a part of it may be in place: \
          compare the schema with its SQL, undo or finish that part by hand, then try again; the cause: {source}",
@@ -57,24 +57,24 @@ pub enum MigrationError {
     Failed {
         /// Whether it was to be run or reverted.
         step: Step,
-        /// The version at which it stands.
+        /// The version that failed.
         version: MigrationVersion<'static>,
-        /// The migration's whole name.
+        /// The full name of the migration.
         name: String,
-        /// What this call had run before, or reverted, in this order.
+        /// What this call had run or reverted before, in this order.
         done: Vec<MigrationVersion<'static>>,
-        /// What the server, or the harness, said.
-        source: Box<dyn Error + Send + Sync>,
+        /// The error of the server or of the harness.
+        r#source: Box<dyn Error + Send + Sync>,
     },
 
-    /// All of it succeeded, but at the end the server did not confirm that the lock was still ours.
-    #[error("migrations: {} done, but perhaps not alone: {source}", listed(.done))]
+    /// Everything succeeded, but at the end the server did not confirm that this session still held the lock.
+    #[error("migrations done ({}), but perhaps not alone: {source}", listed(.done))]
     #[non_exhaustive]
     Lost {
         /// What this call ran or reverted, in this order.
         done: Vec<MigrationVersion<'static>>,
-        /// What became of the lock.
-        source: NamedLockError,
+        /// The error of the lock.
+        r#source: NamedLockError,
     },
 }
 
@@ -84,7 +84,7 @@ impl MigrationError {
     }
 }
 
-/// What was to be done with a migration: a part of [`MigrationError::Failed`].
+/// What was to be done with a migration. A part of [`MigrationError::Failed`].
 ///
 /// ```
 /// use diesel_named_lock::migration::Step;

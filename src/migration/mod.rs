@@ -1,8 +1,8 @@
 //! Diesel's migrations, one process at a time. Needs feature `migrations`.
 //!
-//! `diesel_migrations` locks nothing: of several processes that start together on an empty database, one migrates and the
-//! others fail ("table already exists"). [`MigrationExt`] puts what its harness does under a named lock; what is
-//! pending is found out inside the lock, so that whoever comes second finds nothing to do:
+//! `diesel_migrations` locks nothing. If several processes start together on an empty database, one migrates and the others fail ("table
+//! already exists"). [`MigrationExt`] runs the migrations under a named lock. It finds out what is pending while it holds the lock, so that
+//! the second process finds nothing to do:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -22,12 +22,12 @@
 //! }
 //! ```
 //!
-//! `examples/run migration_guard` shows it with six processes, without the lock and with it.
+//! In the repository, `examples/run migration_guard` shows six processes, without the lock and with it.
 //!
 //! # A lock, or a harness, of your own
 //!
-//! The functions of this module do the same on any [`MigrationHarness`], and lock nothing: for use inside a section. With
-//! the lock that `MigrationExt` takes, and a harness that prints:
+//! The functions of this module do the same on any [`MigrationHarness`], and lock nothing. Call them inside a section. With the lock that
+//! `MigrationExt` acquires, and a harness that prints:
 //!
 //! ```no_run
 //! # use diesel::MysqlConnection;
@@ -48,9 +48,9 @@
 //!
 //! # What a migration leaves in its session
 //!
-//! A session keeps what a migration has set in it: `SET autocommit = 0`, `foreign_key_checks`, `sql_mode`, `time_zone`, and,
-//! after one that failed half-way, another default database (`USE`) or locked tables (`LOCK TABLES`). The next one to use that
-//! connection would work with it. So [`MigrationExt`] marks the connection broken:
+//! A session keeps what a migration has set in it: `SET autocommit = 0`, `foreign_key_checks`, `sql_mode`, `time_zone`. After a migration
+//! that failed half-way, it may also have another default database (`USE`) or locked tables (`LOCK TABLES`). The next user of that connection
+//! would get all that. So [`MigrationExt`] marks the connection broken:
 //!
 //! | connection | nothing to run | ran, or was reverted | failed, or panicked |
 //! |---|---|---|---|
@@ -58,15 +58,16 @@
 //! | plain | usable | usable, **with what the migration has left in it** | Diesel refuses transactions on it: drop it |
 //!
 //! Until then, transactions and sections on a marked connection are refused
-//! ([`Broken`](crate::NamedLockError::Broken)): let a migration be the last thing that is done with a checkout. A
-//! `&mut MysqlConnection` is taken for a plain one, also if it was got by `&mut *pooled`, or from a pool other than r2d2.
+//! ([`Broken`](crate::NamedLockError::Broken)). So let the migrations be the last use of a checkout. A `&mut MysqlConnection`
+//! counts as a plain connection, even if you got it by `&mut *pooled`, or from a pool other than r2d2.
 //!
-//! The functions of this module mark nothing, since they see a harness, not its connection.
+//! The functions of this module mark nothing, because they get a harness and not its connection.
 //!
 //! # Two sets of migrations
 //!
 //! Yours and [`MIGRATIONS`] are both recorded in Diesel's table `__diesel_schema_migrations`. Their
-//! versions never meet: those of this crate end in `namedlock`, which no date does. Run one set after the other:
+//! versions never collide: those of this crate end in `namedlock`, unlike a date. They also sort before every date, so the last
+//! migration is always one of yours. Run one set after the other:
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -81,8 +82,8 @@
 //! # }
 //! ```
 //!
-//! To revert, Diesel has to know every version that is applied. Give it both sets as one (or copy the SQL of this crate
-//! into your own set, instead of all this):
+//! To revert or redo the last migration, your own set is enough, also for `diesel migration revert`. To revert **all** of them, Diesel
+//! must know every applied version. Give it both sets as one. (Or copy the SQL of this crate into your own set, instead of all this.)
 //!
 //! ```
 //! # use diesel_migrations::{EmbeddedMigrations, embed_migrations};
@@ -102,27 +103,27 @@
 //!
 //! # Batches, and `KILL QUERY`
 //!
-//! Diesel sends a file of SQL as one batch. If a `KILL QUERY` strikes it between two of its statements, the server drops the
-//! rest without a word: the client waits for the next answer, the server for the next statement, and the lock is held until
-//! one of them gives up, by default after 8 hours (`wait_timeout`). Any `batch_execute` of several statements has this
-//! fault, on MariaDB and on MySQL, with this crate or without. So under the lock of [`database_lock`], the session's timeouts
-//! are bounded by [`IDLE_LIMIT`]: the server closes the connection, the migration fails, and the lock is free. A statement that
-//! runs for longer is not touched.
+//! Diesel sends a file of SQL as one batch. If `KILL QUERY` strikes it between two of its statements, the server drops the rest silently.
+//! Then the client waits for the next answer, and the server for the next statement. The lock is held until one of them gives up, by default
+//! after 8 hours (`wait_timeout`). Any `batch_execute` of several statements has this fault, on MariaDB and on MySQL, with or without this
+//! crate.
+//!
+//! So under the lock of [`database_lock`], [`IDLE_LIMIT`] bounds the session's timeouts: the server closes the connection, the migration
+//! fails, and the lock is free. The limit does not affect a statement that runs for longer.
 //!
 //! # What it does not promise
 //!
-//! * **A migration is not atomic.** MySQL commits each `CREATE`, `ALTER` and `DROP` by itself (MySQL manual, "Statements
-//!   That Cause an Implicit Commit"). Where one fails, or its session dies half-way, a part of it stays;
-//!   [`MigrationError::Failed`] tells at which version, in this process and in each that comes after.
-//! * **A killed process may leave a migration that is done and not recorded.** Diesel sends `up.sql` as one batch, and the
-//!   server may work through it with nobody left to hear the answer: MariaDB did so to the end, MySQL stopped at the next
-//!   statement (our test `where_one_is_killed_in_the_middle_of_a_migration_the_others_tell_the_version`). Until that
-//!   session has ended, it keeps the lock, so no other process gets in between. SQL that can be run twice (`CREATE TABLE IF
-//!   NOT EXISTS`) is then taken over by the next process without anybody's help.
-//! * **Without autocommit, the functions of this module do not record** a migration that asks for no transaction
-//!   (`run_in_transaction = false`): commit after them. [`MigrationExt`] does.
-//! * **Only those who take the lock are kept out.** `diesel migration run` does not.
-//! * **A revert is not idempotent.** Several processes that call `revert_last_migration_locked` revert one each.
+//! * **A migration is not atomic.** MySQL commits each `CREATE`, `ALTER` and `DROP` by itself (MySQL manual, "Statements That Cause an
+//!   Implicit Commit"). If a migration fails, or its session dies half-way, a part of it stays. [`MigrationError::Failed`] names the
+//!   version, in this process and in each later one.
+//! * **A killed process may leave a migration that is done but not recorded.** Diesel sends `up.sql` as one batch, and the server may
+//!   execute it although the client is gone: MariaDB did so to the end, MySQL stopped at the next statement. That session keeps the lock
+//!   until it has ended, so no other process gets in between. If the SQL can run twice (`CREATE TABLE IF NOT EXISTS`), the next process
+//!   then finishes the migration without help.
+//! * **Without autocommit, the functions of this module do not commit** the record of a migration that runs without a transaction
+//!   (`run_in_transaction = false`). Commit after them. [`MigrationExt`] does.
+//! * **Only programs that acquire the lock are excluded.** `diesel migration run` does not acquire it.
+//! * **A revert is not idempotent.** If several processes call `revert_last_migration_locked`, each reverts one migration.
 
 mod committing;
 mod error;
@@ -152,10 +153,10 @@ use crate::{
     statement::database,
 };
 
-/// The tables that this crate ships: for [`next_token`](crate::fence::next_token), and for the ledger of
+/// The migrations for the tables of this crate: of [`next_token`](crate::fence::next_token), and of the ledger of
 /// [`SingletonJob`](crate::job::SingletonJob).
 ///
-/// The SQL is in the folder `migrations/` of this crate, to copy where you would rather have it among your own.
+/// The SQL is in the folder `migrations/` of this crate. Copy it if you would rather have it among your own migrations.
 /// [`migration`](self) shows how to run both sets.
 ///
 /// ```no_run
@@ -169,17 +170,16 @@ use crate::{
 /// ```
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
-/// Diesel's migrations under the [lock of the database](database_lock): on plain and pooled connections, and on any other
-/// that is a [`MigrationHarness`].
+/// Diesel's migrations under the [lock of the database](database_lock), on plain and pooled connections, and on any other connection that is
+/// a [`MigrationHarness`].
 ///
-/// Each method waits for the lock for at most `timeout` (how long a migration may run is not limited), then finds out,
-/// while it is held, what there is to do. Each migration is committed when it is done, also in a session without autocommit.
+/// Each method waits for the lock for at most `timeout`. The time that a migration may run is not limited. While it holds the lock, the
+/// method finds out what there is to do. Each migration is committed when it is done, also in a session without autocommit.
 ///
-/// **The connection is marked broken** after a migration failed, and, if it is of a pool, also after one ran or was reverted:
-/// see [what a migration leaves in its session](self#what-a-migration-leaves-in-its-session).
+/// **The connection is marked broken** after a migration failed. A pooled connection is also marked after a migration ran or was reverted.
+/// See [what a migration leaves in its session](self#what-a-migration-leaves-in-its-session).
 pub trait MigrationExt: NamedLockConnection + MigrationHarness<Mysql> + 'static {
-    /// Runs what is pending, oldest first, and returns the versions that this call ran: none, where another process
-    /// was faster.
+    /// Runs what is pending, oldest first, and returns the versions that this call ran: none if another process was faster.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -196,7 +196,7 @@ pub trait MigrationExt: NamedLockConnection + MigrationHarness<Mysql> + 'static 
     ///
     /// # Errors
     ///
-    /// Any [`MigrationError`].
+    /// Returns any [`MigrationError`].
     fn run_pending_migrations_locked<S>(
         &mut self,
         source: S,
@@ -225,7 +225,7 @@ pub trait MigrationExt: NamedLockConnection + MigrationHarness<Mysql> + 'static 
     ///
     /// # Errors
     ///
-    /// As for [`revert_last`]; [`MigrationError::Lock`] and [`MigrationError::Lost`].
+    /// Returns the errors of [`revert_last`], [`MigrationError::Lock`] and [`MigrationError::Lost`].
     fn revert_last_migration_locked<S>(
         &mut self,
         source: S,
@@ -254,7 +254,7 @@ pub trait MigrationExt: NamedLockConnection + MigrationHarness<Mysql> + 'static 
     ///
     /// # Errors
     ///
-    /// As for [`revert_all`]; [`MigrationError::Lock`] and [`MigrationError::Lost`].
+    /// Returns the errors of [`revert_all`], [`MigrationError::Lock`] and [`MigrationError::Lost`].
     fn revert_all_migrations_locked<S>(
         &mut self,
         source: S,
@@ -266,7 +266,8 @@ pub trait MigrationExt: NamedLockConnection + MigrationHarness<Mysql> + 'static 
         locked(self, timeout, |harness| revert_all(harness, source))
     }
 
-    /// Reverts the last migration that was applied, runs it again, and returns its version. Nobody runs anything in between.
+    /// Reverts the last migration that was applied, runs it again, and returns its version. No other process can run
+    /// migrations in between.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -283,7 +284,7 @@ pub trait MigrationExt: NamedLockConnection + MigrationHarness<Mysql> + 'static 
     ///
     /// # Errors
     ///
-    /// As for [`redo_last`]; [`MigrationError::Lock`] and [`MigrationError::Lost`].
+    /// Returns the errors of [`redo_last`], [`MigrationError::Lock`] and [`MigrationError::Lost`].
     fn redo_last_migration_locked<S>(
         &mut self,
         source: S,
@@ -310,7 +311,7 @@ where
     let lock = database_lock(conn)?.timeout(timeout);
     // A migration may panic, too.
     let mut conn = scopeguard::guard_on_unwind(conn, status::mark_broken);
-    // Diesel keeps the harness's statements, too.
+    // Diesel caches the harness's statements, too.
     let work = |conn: &mut C| work(&mut Committing(conn)).inspect_err(|_| status::forget_statements(conn));
     let section = lock.section(*conn, work)?;
     let leaves_something = match &section.value {
@@ -326,19 +327,19 @@ where
     }
 }
 
-/// Whether the connection may go back to a pool. Diesel's plain connection has this transaction manager; those of r2d2, and
-/// of anything else that wraps one, have another.
+/// Whether the connection may return to a pool. Diesel's plain connection has this transaction manager. Connections of r2d2, and any other
+/// that wraps one, have another.
 fn is_pooled<C: NamedLockConnection + 'static>() -> bool {
     TypeId::of::<C::TransactionManager>() != TypeId::of::<AnsiTransactionManager>()
 }
 
-/// How long the lock of [`database_lock`] outlives a client from which the server hears nothing: 5 seconds.
+/// The idle limit of [`database_lock`], after which a silent client loses the lock: 5 seconds.
 ///
-/// It counts between two statements only: a statement may run for hours. It is there for a host that vanishes, and for a
-/// `KILL QUERY` that strikes a [batch](self#batches-and-kill-query).
+/// It counts only between two statements. A statement may run for hours. It is for a host that vanishes, and for a `KILL QUERY` that strikes
+/// a [batch](self#batches-and-kill-query).
 ///
-/// A migration in Rust that computes for longer without touching its connection would lose the lock, and its connection. For
-/// such a one, call [`run_pending`] under a lock with a longer bound:
+/// A migration in Rust that computes for longer without touching its connection would lose the lock and the connection. For such a
+/// migration, call [`run_pending`] under a lock with a longer limit:
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -354,10 +355,10 @@ fn is_pooled<C: NamedLockConnection + 'static>() -> bool {
 /// ```
 pub const IDLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// The lock that [`MigrationExt`] takes: one for each database of a server, so that applications on different databases don't
-/// wait for each other. Asks the server for the name of the current one.
+/// Returns the lock that [`MigrationExt`] acquires. Each database of a server has its own, so that applications on different databases don't
+/// wait for each other. Asks the server for the name of the current database.
 ///
-/// Letter case does not count: `Shop` and `shop`, which on some systems are one database, share it. Its
+/// Letter case does not count: `Shop` and `shop`, which are one database on some systems, share the lock. Its
 /// [idle limit](NamedLock::idle_limit) is [`IDLE_LIMIT`].
 ///
 /// ```no_run
@@ -372,7 +373,7 @@ pub const IDLE_LIMIT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// [`MigrationError::NoDatabase`]; [`MigrationError::Unplanned`] where the server can't be asked.
+/// Returns [`MigrationError::NoDatabase`] if no database is selected, or [`MigrationError::Unplanned`] if the server does not answer.
 pub fn database_lock<C: NamedLockConnection>(conn: &mut C) -> Result<NamedLock, MigrationError> {
     let database = ready(database::current::<Blocking, C>(conn));
     let database = database.map_err(|failed| MigrationError::unplanned(failed.error))?;

@@ -1,4 +1,4 @@
-//! What a migration harness does, step by step, so that a failure tells how far it came.
+//! Runs and reverts migrations one by one, so that an error says how far they came.
 
 use diesel::{
     migration::{Migration, MigrationSource, MigrationVersion},
@@ -11,7 +11,7 @@ use super::{MigrationError, Step};
 type Version = MigrationVersion<'static>;
 type AnyMigration = Box<dyn Migration<Mysql>>;
 
-/// Runs what is pending, oldest first, and returns the versions that it ran. Takes no lock: for use inside a section.
+/// Runs what is pending, oldest first, and returns the versions that it ran. Acquires no lock: call it inside a section.
 ///
 /// ```no_run
 /// # use diesel::MysqlConnection;
@@ -27,7 +27,7 @@ type AnyMigration = Box<dyn Migration<Mysql>>;
 ///
 /// # Errors
 ///
-/// [`MigrationError::Unplanned`], [`MigrationError::Failed`].
+/// Returns [`MigrationError::Unplanned`] or [`MigrationError::Failed`].
 pub fn run_pending<H, S>(harness: &mut H, source: S) -> Result<Vec<MigrationVersion<'static>>, MigrationError>
 where
     H: MigrationHarness<Mysql>,
@@ -37,7 +37,7 @@ where
     take_steps(harness, pending.iter().map(|migration| (Step::Run, migration)))
 }
 
-/// Reverts the last migration that was applied, and returns its version. Takes no lock: for use inside a section.
+/// Reverts the last migration that was applied, and returns its version. Acquires no lock: call it inside a section.
 ///
 /// ```no_run
 /// # use diesel::MysqlConnection;
@@ -53,7 +53,8 @@ where
 ///
 /// # Errors
 ///
-/// [`MigrationError::Unplanned`] where none is applied, or the last one is not in `source`; [`MigrationError::Failed`].
+/// Returns [`MigrationError::Unplanned`] if none is applied, or if the last one is not in `source`. Returns [`MigrationError::Failed`] if it
+/// fails.
 pub fn revert_last<H, S>(harness: &mut H, source: S) -> Result<MigrationVersion<'static>, MigrationError>
 where
     H: MigrationHarness<Mysql>,
@@ -64,7 +65,8 @@ where
     Ok(last.name().version().as_owned())
 }
 
-/// Reverts all migrations, newest first, and returns the versions that it reverted. Takes no lock: for use inside a section.
+/// Reverts all migrations, newest first, and returns the versions that it reverted. Acquires no lock: call it inside
+/// a section.
 ///
 /// ```no_run
 /// # use diesel::MysqlConnection;
@@ -80,8 +82,8 @@ where
 ///
 /// # Errors
 ///
-/// [`MigrationError::Unplanned`] where one that is applied is not in `source`: unlike Diesel's `revert_all_migrations`, this
-/// then reverts none. [`MigrationError::Failed`].
+/// Returns [`MigrationError::Unplanned`] if an applied migration is not in `source`. Then none is reverted, unlike with Diesel's
+/// `revert_all_migrations`. Returns [`MigrationError::Failed`] if one fails.
 pub fn revert_all<H, S>(harness: &mut H, source: S) -> Result<Vec<MigrationVersion<'static>>, MigrationError>
 where
     H: MigrationHarness<Mysql>,
@@ -92,7 +94,7 @@ where
     take_steps(harness, applied.iter().map(|migration| (Step::Revert, migration)))
 }
 
-/// Reverts the last migration that was applied, runs it again, and returns its version. Takes no lock: for use inside a
+/// Reverts the last migration that was applied, runs it again, and returns its version. Acquires no lock: call it inside a
 /// section.
 ///
 /// ```no_run
@@ -109,7 +111,7 @@ where
 ///
 /// # Errors
 ///
-/// As for [`revert_last`].
+/// Returns the errors of [`revert_last`].
 pub fn redo_last<H, S>(harness: &mut H, source: S) -> Result<MigrationVersion<'static>, MigrationError>
 where
     H: MigrationHarness<Mysql>,
@@ -129,7 +131,7 @@ where
     of_versions(source, newest)?.pop().ok_or_else(|| MigrationError::unplanned(Diesels::NoMigrationRun))
 }
 
-/// The migrations of these versions, in the same order.
+/// Returns the migrations of these versions, in the same order.
 fn of_versions<S>(source: S, versions: impl IntoIterator<Item = Version>) -> Result<Vec<AnyMigration>, MigrationError>
 where
     S: MigrationSource<Mysql>,

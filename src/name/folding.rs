@@ -1,10 +1,10 @@
 //! One spelling for all names that MySQL takes for one lock.
 //!
 //! MySQL folds letter case character by character, by a table of its own. Rust's `char::to_lowercase` covers that table, but
-//! follows the newest Unicode, and so the compiler: a letter that gets a lower case in a later one would change the key under
-//! which a fence keeps its tokens, and they would begin at 1 again. Two programs would also acquire locks in different orders.
-//! So the table is kept here, as of Unicode 17, and never changes: a letter that is added later folds to itself, as it does on
-//! a server whose table is older.
+//! follows the newest Unicode, and so the compiler: if a later version adds the lower case of a letter, the key under which a
+//! fence keeps its tokens would change, and the tokens would start at 1 again. Two programs would also acquire locks in different orders. So the
+//! table is kept here, as of Unicode 17, and never changes. A letter that is added later folds to itself, as it does on a server with an older
+//! table.
 
 /// From, to, step, and what is added: `char::to_lowercase` of Unicode 17 for all characters that a name may have, its first
 /// character only (`İ` becomes two, of which MySQL keeps the first).
@@ -56,7 +56,7 @@ const LOWER: [(u16, u16, u16, i32); 174] = [
     (0xA7CC, 0xA7DA, 2, 1), (0xA7DC, 0xA7DC, 1, -42_561), (0xA7F5, 0xA7F5, 1, 1), (0xFF21, 0xFF3A, 1, 32),
 ];
 
-/// The same for all names that MySQL takes for one.
+/// Returns the same text for all names that are one lock on MySQL.
 pub(crate) fn folded(name: &str) -> String {
     name.chars().map(fold).collect()
 }
@@ -82,7 +82,7 @@ mod tests {
         (0..=0xFFFF).filter_map(char::from_u32)
     }
 
-    /// If this fails, the table was changed, and fencing tokens of some names would begin at 1 again.
+    /// If this fails, the table was changed, and the fencing tokens of some names would start at 1 again.
     #[test]
     fn what_a_name_folds_to_never_changes() {
         let mut digest = Sha256::new();

@@ -1,11 +1,10 @@
-//! What becomes of a connection if the future that uses it is dropped.
+//! Gives a connection up if the future that uses it is dropped.
 
 use std::{
     ops::DerefMut,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use log::warn;
 use tokio::runtime::Handle;
 
 use super::owned_connection::OwnedConnection;
@@ -14,17 +13,16 @@ use crate::{
         nonblocking::close,
         status::nonblocking::{self as status, NamedLockConnection},
     },
-    log_target::TARGET,
     owned::Owned,
-    section::Hold,
+    section::{Hold, log_line},
 };
 
-/// Where the connection is, and how it is given up.
+/// Whether the connection is owned or borrowed, and how it is given up.
 pub(super) trait Connection: DerefMut<Target: NamedLockConnection + Sized> + Send {
     fn give_up(self);
 }
 
-/// Somebody else has the connection, and may keep it.
+/// The caller has the connection, and may keep it.
 impl<C: NamedLockConnection> Connection for &mut C {
     fn give_up(self) {
         mark_and_close(self);
@@ -39,8 +37,8 @@ impl<C: OwnedConnection> Connection for Owned<C> {
     }
 }
 
-/// The server sees that the connection is closed: after the statement that runs or, if that waits for a lock, within a second. If it
-/// can't be closed, the server is told to kill the session after the statement that runs.
+/// The server notices that the connection is closed: after the statement that runs or, if that waits for a lock, within a second. If the
+/// connection can't be closed, the server is asked to kill the session after the statement that runs.
 fn mark_and_close<C: NamedLockConnection>(conn: &mut C) {
     status::mark_broken(conn);
     if catch_unwind(AssertUnwindSafe(|| close(conn))).is_err() {
@@ -53,13 +51,13 @@ fn mark_and_close<C: NamedLockConnection>(conn: &mut C) {
     }
 }
 
-/// A connection in the middle of a section. If this is dropped, the session is given up: no answer can be awaited any more, and what
-/// is still to be answered would be taken for the answer to the next statement.
+/// A connection in the middle of a section. If this value is dropped, the session is given up: no answer can be awaited, and an outstanding
+/// answer would be taken for the answer to the next statement.
 pub(super) struct Armed<P: Connection> {
-    /// `None`: disarmed.
+    /// `None` once it is disarmed.
     conn: Option<P>,
     hold: Hold,
-    /// The one that it was armed in.
+    /// The runtime that it was armed in.
     runtime: Option<Handle>,
 }
 
@@ -80,7 +78,7 @@ impl<P: Connection> Armed<P> {
         &self.hold
     }
 
-    /// Nothing is in flight any more.
+    /// Disarms it: nothing is in flight any more.
     pub(super) fn disarm(mut self) -> P {
         self.conn.take().expect(ARMED)
     }
@@ -94,8 +92,7 @@ impl<P: Connection> Drop for Armed<P> {
             // The pool may have to replace it.
             let _entered = self.runtime.as_ref().map(Handle::enter);
             conn.give_up();
-            let connection = self.hold.session().get();
-            warn!(target: TARGET, connection; "{}: dropped before its release, the session is killed", self.hold.names());
+            log_line::dropped(&self.hold);
         }
     }
 }

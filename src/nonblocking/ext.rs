@@ -1,9 +1,9 @@
-//! The methods that an async connection gains.
+//! The extension trait of async connections.
 
 use std::time::{Duration, Instant};
 
 use super::{
-    NamedLock, NamedLockConnection, keep_alive, section,
+    NamedLock, NamedLockConnection, keep_alive,
     unfinished::{finished, unfinished},
     work::AsyncWork,
 };
@@ -16,17 +16,17 @@ use crate::{
 /// The methods are those of the blocking [`NamedLockExt`](crate::NamedLockExt), with async closures. The closure gets the same
 /// connection. The futures are `Send` and may be dropped at any moment: see [Cancellation](super#cancellation).
 pub trait NamedLockExt: NamedLockConnection {
-    /// Runs `work` while this session holds the named lock; waits for it for at most `timeout`.
+    /// Acquires the named lock, runs `work` on this connection, releases the lock, and returns what `work` returned.
     ///
-    /// `name` is a `&str`, `String`, [`LockName`] or `&LockName`. `timeout` is the same on both servers, also below a second;
-    /// zero asks once.
+    /// Waits for the lock for at most `timeout`, which means the same on both servers, also below a second. Zero asks once. `name` is a
+    /// `&str`, `String`, [`LockName`] or `&LockName`.
     ///
     /// ```no_run
     /// # use std::time::{Duration, Instant};
     /// # use diesel::QueryResult;
     /// # use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
     /// # use diesel_named_lock::nonblocking::NamedLockExt;
-    /// // With Diesel's own error: those of this crate travel inside it.
+    /// // With Diesel's own error type, which carries this crate's errors inside.
     /// async fn next_number(conn: &mut AsyncMysqlConnection) -> QueryResult<()> {
     ///     conn.with_named_lock("shop:invoice-number", Duration::from_secs(5), async |conn| {
     ///         diesel::sql_query("UPDATE numbers SET invoice = invoice + 1").execute(conn).await?;
@@ -38,7 +38,7 @@ pub trait NamedLockExt: NamedLockConnection {
     ///
     /// # Errors
     ///
-    /// Returns the error of `work`; otherwise any [`NamedLockError`], by `E::from`.
+    /// Returns the error of `work`. Otherwise returns any [`NamedLockError`], converted by `E::from`.
     fn with_named_lock<'a, 'c, T, E, F>(
         &'c mut self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
@@ -56,11 +56,11 @@ pub trait NamedLockExt: NamedLockConnection {
         async move { lock?.run(self, work).await }
     }
 
-    /// Runs `work` if the named lock is free at once; returns `Ok(None)` if another session holds it.
+    /// Runs `work` if the named lock is free. Does not wait: returns `Ok(None)` if another session holds it.
     ///
     /// # Errors
     ///
-    /// As for [`with_named_lock`](Self::with_named_lock), except [`NamedLockError::Timeout`].
+    /// Returns the errors of [`with_named_lock`](Self::with_named_lock), except [`NamedLockError::Timeout`].
     fn try_with_named_lock<'a, 'c, T, E, F>(
         &'c mut self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
@@ -73,23 +73,19 @@ pub trait NamedLockExt: NamedLockConnection {
             AsyncFnOnce(&'r mut Self) -> Result<T, E> + AsyncWork<&'r mut Self, Result<T, E>, Future: Send> + Send + 'a,
         'a: 'c,
     {
-        let lock = NamedLock::new(name).map(|lock| lock.no_wait());
-        async move {
-            let (names, request) = lock?.into_request()?;
-            match section::begin(self, names, request).await.map_err(|not_begun| not_begun.into_parts().1) {
-                Ok(begun) => begun.run(work).await.into_result().map(Some),
-                Err(NamedLockError::Timeout { .. }) => Ok(None),
-                Err(error) => Err(error.into()),
-            }
-        }
+        let lock = NamedLock::new(name);
+        async move { lock?.try_run(self, work).await }
     }
 
-    /// Acquires the lock, begins a transaction, runs `work`, commits, releases the lock: see
-    /// [`NamedLock::run_transaction`](crate::NamedLock::run_transaction).
+    /// Acquires the lock, begins a transaction, runs `work`, commits, and releases the lock, in this order.
+    ///
+    /// [`NamedLock::run_transaction`](crate::NamedLock::run_transaction) says why the order matters.
+    ///
+    /// The transaction takes two round trips more, `BEGIN` and `COMMIT`.
     ///
     /// # Errors
     ///
-    /// As for [`with_named_lock`](Self::with_named_lock), and Diesel's own errors from `BEGIN` and `COMMIT`.
+    /// Returns the errors of [`with_named_lock`](Self::with_named_lock), and Diesel's own errors from `BEGIN` and `COMMIT`.
     fn with_named_lock_transaction<'a, 'c, T, E, F>(
         &'c mut self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
@@ -107,12 +103,11 @@ pub trait NamedLockExt: NamedLockConnection {
         async move { lock?.run_transaction(self, work).await }
     }
 
-    /// Inside the closure: keeps the session from being idle for too long while `compute`, which does not use the connection, runs.
-    /// Returns what `compute` returns.
+    /// Runs `compute` and pings the session in the same task, and returns what `compute` returns. For use inside the closure of a section.
     ///
-    /// Pings the session at once and then every `interval` (less than a millisecond counts as one), in this same task: one round trip
-    /// each. So `compute` has to be async; what computes without awaiting belongs in `spawn_blocking`. If the session does not answer,
-    /// [`Watch::is_lost`] is true from then on, and the section ends as [`Lost`](NamedLockError::Lost).
+    /// Pings the session at once and then every `interval`, with one round trip each. An interval below a millisecond counts as one
+    /// millisecond. `compute` must be async. What computes without awaiting belongs in `spawn_blocking`. If the session does not answer,
+    /// [`Watch::is_lost`] is true from then on, and the section returns [`Lost`](NamedLockError::Lost).
     ///
     /// ```no_run
     /// # use std::time::{Duration, Instant};
@@ -135,11 +130,11 @@ pub trait NamedLockExt: NamedLockConnection {
     ///
     /// # What it does not promise
     ///
-    /// On a network that goes silent, a ping fails after 10 seconds. [`Watch::silent_for`] says how long there was no answer.
+    /// On a network that goes silent, a ping fails only after 10 seconds. [`Watch::silent_for`] says how long there was no answer.
     ///
     /// # Panics
     ///
-    /// Panics if `compute` does, after the ping that is under way.
+    /// Panics if `compute` panics, after the ping that is under way.
     fn keep_alive_while<'a, 'c, T, F>(&'c mut self, interval: Duration, compute: F) -> impl Future<Output = T> + Send
     where
         T: Send + 'a,
@@ -152,14 +147,14 @@ pub trait NamedLockExt: NamedLockConnection {
         }
     }
 
-    /// Inside the closure: returns whether this session holds the named lock at this moment. One round trip.
+    /// Asks the server whether this session holds the named lock at this moment. One round trip.
     ///
-    /// It narrows the window, and does not close it: the session may be killed right after the answer.
+    /// Use it in the closure of a section, before a step that can't be undone. It narrows the window, and does not close it: the session may be killed right after the answer.
     ///
     /// # Errors
     ///
-    /// Returns [`NamedLockError::InvalidName`] before any I/O, and [`NamedLockError::Database`] if the server does not answer; then
-    /// it probably does not hold the lock any more.
+    /// Returns [`NamedLockError::InvalidName`] if the name is not valid, before any I/O. Returns [`NamedLockError::Database`] if the
+    /// server does not answer. Then the lock is probably lost.
     fn still_holds(
         &mut self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,

@@ -1,4 +1,4 @@
-//! Fencing tokens on async connections: [`fence`](crate::fence), which says what they are, with the same functions.
+//! Fencing tokens on async connections. [`fence`](crate::fence) says what they are, and has the same functions.
 
 use super::{
     NamedLockConnection,
@@ -7,16 +7,16 @@ use super::{
 pub use crate::fence::{FenceError, FencingToken};
 use crate::{driver::nonblocking::Nonblocking, error::NamedLockError, fence::protocol, name::LockName};
 
-/// Returns the next token of a named lock that this session holds. To be called in a section on that lock, before the work.
+/// Returns the next token of a named lock that this session holds. Call it first in the closure of a section on that lock.
 ///
-/// The token is committed when this returns: it is spent, even if the work fails, panics, rolls back, or is dropped. Whatever raw
-/// SQL has begun before in this session is committed, too. Three round trips when warm.
+/// The token is committed when this function returns. So it is spent, even if the closure fails, panics, rolls back, or is dropped. A
+/// transaction that raw SQL has begun in this session is committed, too. Three round trips when warm.
 ///
-/// A transaction that has called [`check`] for this lock holds the token up until it ends, for at most
-/// `innodb_lock_wait_timeout`. So never wait for a token from within such a transaction on another connection.
+/// A transaction that has called [`check`] for this lock delays the token until that transaction ends, for at most
+/// `innodb_lock_wait_timeout`. So never wait for a token inside such a transaction on another connection.
 ///
-/// If the future is dropped, a token may have been spent, and nobody else gets it. The connection is marked broken: a section around
-/// this ends as [`Lost`](NamedLockError::Lost).
+/// If the future is dropped, a token may have been spent. It is never issued again. The connection is marked broken, and a section around
+/// this call returns [`Lost`](NamedLockError::Lost).
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -38,9 +38,9 @@ use crate::{driver::nonblocking::Nonblocking, error::NamedLockError, fence::prot
 ///
 /// # Errors
 ///
-/// * Returns [`NamedLockError::InvalidName`] and [`FenceError::InTransaction`] before any I/O.
+/// * Returns [`NamedLockError::InvalidName`] or [`FenceError::InTransaction`], before any I/O.
 /// * Returns [`FenceError::NotHeld`] if this session does not hold the lock. A token may have been spent.
-/// * Returns [`FenceError::NoTable`] or [`FenceError::NoToken`] if the server issues no token.
+/// * Returns [`FenceError::NoTable`] or [`FenceError::NoToken`] if no token can be issued.
 pub fn next_token<C: NamedLockConnection>(
     conn: &mut C,
     name: impl TryInto<LockName, Error: Into<NamedLockError>>,
@@ -53,11 +53,11 @@ pub fn next_token<C: NamedLockConnection>(
     }
 }
 
-/// Returns `Ok` if `token` is still the newest of this lock: for work that holds the lock on one connection, and writes to this same
+/// Checks that `token` is still the newest token of this lock. For a closure that holds the lock on one connection and writes to this same
 /// database on another.
 ///
-/// To be called inside the writer's transaction, before it reads or writes anything else. From then on until that ends, no
-/// newer token is given out: [`fence::check`](crate::fence::check) says more.
+/// Call it inside the writer's transaction, before it reads or writes anything else. Until that transaction ends, no newer token is issued.
+/// [`fence::check`](crate::fence::check) says more.
 ///
 /// If the future is dropped, the connection is marked broken.
 ///
@@ -79,8 +79,9 @@ pub fn next_token<C: NamedLockConnection>(
 ///
 /// # Errors
 ///
-/// Returns [`FenceError::Stale`], [`FenceError::Unknown`], or [`FenceError::NoTable`]. Returns [`FenceError::NoTransaction`] and
-/// [`NamedLockError::InvalidName`] before any I/O, and [`FenceError::Database`] for anything else that the server says.
+/// * Returns [`FenceError::NoTransaction`] or [`NamedLockError::InvalidName`], before any I/O.
+/// * Returns [`FenceError::Stale`] or [`FenceError::Unknown`] if the token is not the newest one.
+/// * Returns [`FenceError::NoTable`] if there is no table for the tokens, and [`FenceError::Database`] for any other error of the server.
 pub fn check<C: NamedLockConnection>(
     conn: &mut C,
     name: impl TryInto<LockName, Error: Into<NamedLockError>>,

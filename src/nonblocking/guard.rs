@@ -1,4 +1,4 @@
-//! A lock that is held for as long as a value lives, with the async connection that it is held on.
+//! The async guard: a value that holds a lock and owns the connection.
 
 use std::{
     fmt,
@@ -20,32 +20,33 @@ use crate::{
     name::LockName, names::Names, owned::Owned,
 };
 
-/// A named lock that is held, and the connection that it is held on.
+/// A guard that holds a named lock and owns the connection.
 ///
 /// Returned by [`NamedLock::acquire`]. It dereferences to the connection, so that all of Diesel can be used on it, and also
 /// sections over other locks ([`with_named_lock`](super::NamedLockExt::with_named_lock)). It may move between tasks.
 ///
 /// # When it is dropped
 ///
-/// Its connection is closed, since a release can't be awaited: so await [`release`](Self::release). The server rolls back and frees the
-/// lock when it sees that, within milliseconds, or after the statement that runs. A pool opens another connection.
+/// Its connection is closed, because a release can't be awaited in `drop`. So await [`release`](Self::release). When the server notices that
+/// the connection is closed, it rolls back and frees the lock: within milliseconds, or after the statement that runs. A pool opens another
+/// connection.
 ///
 /// # What it does not promise
 ///
-/// [What holds for every section](crate::NamedLock::run), and:
+/// [The limits of every section](crate::NamedLock::run) apply, and:
 ///
-/// * A guard does not notice by itself that its lock was lost: ask [`still_holds`](Self::still_holds), or
-///   [`keep_alive`](Self::keep_alive). It says so when it is released.
-/// * A guard that is never dropped never releases: in `mem::forget`, in a `static`, at `process::exit`. Its connection goes
-///   nowhere either, so no pool gets a connection with the lock. The lock is free when the process has ended.
+/// * A guard does not notice by itself that its lock was lost: ask [`still_holds`](Self::still_holds), or use
+///   [`keep_alive`](Self::keep_alive). `release` reports the loss.
+/// * A guard that is never dropped never releases: in `mem::forget`, in a `static`, at `process::exit`. Its connection
+///   returns to no pool, so no pool gets a connection with the lock. The lock is free when the process has ended.
 #[must_use = "the lock is released when the guard is dropped, and the connection is closed"]
 pub struct NamedLockGuard<C: OwnedConnection>(Begun<Owned<C>>);
 
 impl NamedLock {
-    /// Acquires the lock on a connection that the guard then owns: plain, of bb8's `get_owned()`, or of deadpool.
+    /// Acquires the lock and returns a guard that owns the connection: plain, from bb8's `get_owned()`, or from deadpool.
     ///
-    /// For a lock that outlives a function, or moves to another task. In all other cases, prefer [`run`](Self::run): the end of a closure
-    /// can't be missed.
+    /// Use it if the lock outlives a function, or moves to another task. Otherwise prefer [`run`](Self::run): the end of a closure can't be
+    /// missed.
     ///
     /// ```no_run
     /// use diesel_async::{AsyncConnection, AsyncMysqlConnection, RunQueryDsl};
@@ -60,12 +61,12 @@ impl NamedLock {
     /// # }
     /// ```
     ///
-    /// If the future is dropped, the connection is closed. The server notices within a second that nobody waits for the lock any more.
+    /// If the future is dropped, the connection is closed. The server notices within a second, and no longer waits for the lock.
     ///
     /// # Errors
     ///
-    /// Returns the connection with the reason: any [`NamedLockError`] for which [`work_ran`](NamedLockError::work_ran) is
-    /// `false`. Nothing is held.
+    /// Returns [`GuardError`], which has the connection and any [`NamedLockError`] for which
+    /// [`work_ran`](NamedLockError::work_ran) is `false`. Nothing is held.
     pub fn acquire<C: OwnedConnection>(
         &self,
         conn: C,
@@ -92,7 +93,7 @@ impl<C: OwnedConnection> NamedLockGuard<C> {
     ///
     /// # Errors
     ///
-    /// Returns the connection with what was lost:
+    /// Returns [`GuardError`], which has the connection and:
     ///
     /// * [`Lost`](NamedLockError::Lost) or [`ConnectionSwapped`](NamedLockError::ConnectionSwapped) if the lock was not held to
     ///   the end. The session was killed, or holds nothing.
@@ -125,9 +126,9 @@ impl<C: OwnedConnection> NamedLockGuard<C> {
         transaction(self.0.conn(), work)
     }
 
-    /// Returns whether the session holds the lock at this moment: of several, each. One round trip for each lock.
+    /// Asks the server whether the session holds the lock at this moment; of several, all of them. One round trip.
     ///
-    /// It may be lost right after the answer.
+    /// The lock may be lost right after the answer.
     ///
     /// # Errors
     ///
@@ -136,20 +137,20 @@ impl<C: OwnedConnection> NamedLockGuard<C> {
         self.0.still_holds()
     }
 
-    /// Moves the connection into a task of its own, which pings it at once and then every `interval`: keeps the session from being
-    /// idle for too long, and notices when the lock is lost.
+    /// Moves the connection to a new task, which pings it at once and then every `interval`. That keeps the session from being idle for too
+    /// long, and notices the loss of the lock.
     ///
-    /// A third of the time that the session may be idle leaves room for a ping that is late. A part of a millisecond counts as a
-    /// whole one. One round trip, to ask for the session's `wait_timeout`.
+    /// A third of the time that the session may be idle leaves room for a late ping. An interval below a millisecond counts as one
+    /// millisecond. Costs one round trip, which asks for the session's `wait_timeout`.
     ///
     /// # Errors
     ///
-    /// Returns the guard with the reason if `interval` is zero, or is not less than the session's `wait_timeout`; also if the server
-    /// does not tell that one.
+    /// Returns [`KeepAliveError`], which has the guard, if `interval` is zero or not less than the session's `wait_timeout`, or if the
+    /// server does not answer the question for it.
     ///
     /// # Panics
     ///
-    /// Panics outside a runtime of tokio.
+    /// Panics if it is called outside a runtime of tokio.
     pub async fn keep_alive(self, interval: Duration) -> Result<WatchedGuard<Self>, KeepAliveError<Self>> {
         watched::keep_alive(self, interval).await
     }
@@ -160,7 +161,7 @@ impl<C: OwnedConnection> NamedLockGuard<C> {
         self.0.locks().as_slice()
     }
 
-    /// Returns the session that has acquired the lock.
+    /// Returns the id of the session that acquired the lock.
     #[must_use]
     pub fn connection_id(&self) -> ConnectionId {
         self.0.session()

@@ -1,29 +1,28 @@
-//! Jobs on async connections: [`crate::job`], which says what they are, with the same options, ledger and errors.
+//! Jobs on async connections. [`crate::job`] says what they are, and has the same options, ledger and errors.
 
 use std::{fmt::Display, panic::resume_unwind, time::Duration};
 
 use super::{
-    NamedLockConnection, section,
+    NamedLockConnection,
+    section::{self, Begun},
     unfinished::{finished, unfinished},
     work::{AsyncWork, caught},
 };
-pub use crate::job::{JobError, JobOutcome, JobState, JobStatus};
+pub use crate::job::{JobError, JobOutcome, JobState, JobStatus, LedgerEntry, LedgerError};
 use crate::{
     driver::nonblocking::Nonblocking,
     error::NamedLockError,
     job::{
         self,
-        protocol::{Due, not_run, text_of_panic},
+        protocol::{Due, Look, not_run, text_of_panic},
+        whole_ledger,
     },
-    lock::NamedLock,
     name::LockName,
-    names::Names,
-    section::Request,
 };
 
-/// Work that one machine is to do, of all that try: [`job::SingletonJob`] for async connections.
+/// A job that one of several machines runs: [`job::SingletonJob`] for async connections.
 ///
-/// The options are documented there; each is the same here, and so is the ledger. The two convert into each other by `From`.
+/// The options are documented there. They and the ledger are the same here. The two types convert into each other by `From`.
 ///
 /// ```no_run
 /// use std::{sync::LazyLock, time::Duration};
@@ -38,7 +37,7 @@ use crate::{
 /// async fn nightly(conn: &mut AsyncMysqlConnection) -> Result<(), JobError> {
 ///     let outcome = NIGHTLY
 ///         .run(conn, async |conn| {
-///             diesel::sql_query("CALL nightly_report()").execute(conn).await?;
+///             diesel::sql_query("INSERT INTO report SELECT * FROM sales").execute(conn).await?;
 ///             Ok::<_, JobError>(())
 ///         })
 ///         .await?;
@@ -58,17 +57,17 @@ impl SingletonJob {
     ///
     /// # Errors
     ///
-    /// Returns [`NamedLockError::InvalidName`]; never for a [`LockName`].
+    /// Returns [`NamedLockError::InvalidName`] if the name is not valid. Never fails for a [`LockName`].
     pub fn new(name: impl TryInto<LockName, Error: Into<NamedLockError>>) -> Result<Self, JobError> {
         job::SingletonJob::new(name).map(Self)
     }
 
-    /// Runs at most once in each `interval`, like [`SingletonJob::at_most_every`](crate::job::SingletonJob::at_most_every).
+    /// Limits the job to one run in each `interval`, like [`SingletonJob::at_most_every`](crate::job::SingletonJob::at_most_every).
     pub fn at_most_every(self, interval: Duration) -> Self {
         Self(self.0.at_most_every(interval))
     }
 
-    /// Runs once for this key, like [`SingletonJob::once_for`](crate::job::SingletonJob::once_for).
+    /// Limits the job to one successful run for this key, like [`SingletonJob::once_for`](crate::job::SingletonJob::once_for).
     pub fn once_for(self, key: impl ToString) -> Self {
         Self(self.0.once_for(key))
     }
@@ -79,30 +78,30 @@ impl SingletonJob {
         Self(self.0.retry_abandoned_after(time))
     }
 
-    /// Lets a run that failed count as one that succeeded, like
+    /// Makes a failed run count like a successful one, like
     /// [`SingletonJob::no_retry_after_failure`](crate::job::SingletonJob::no_retry_after_failure).
     pub fn no_retry_after_failure(self) -> Self {
         Self(self.0.no_retry_after_failure())
     }
 
-    /// Returns the name of the job and of its lock.
+    /// Returns the name of the job, which is also the name of its lock.
     #[must_use]
     pub fn name(&self) -> &LockName {
         self.0.name()
     }
 
-    /// Runs `work` if the job is due and runs nowhere else; does not wait.
+    /// Runs `work` if the job is due and does not run elsewhere. Does not wait.
     ///
-    /// [`SingletonJob::run`](crate::job::SingletonJob::run) says what is recorded, and when. With a ledger, eleven round trips on a warm
-    /// connection.
+    /// [`SingletonJob::run`](crate::job::SingletonJob::run) says what is recorded, and when. With a ledger, it costs eleven round trips on
+    /// a warm connection, or three if the job is not due.
     ///
     /// If the future is dropped, the session is [given up](super#cancellation), and the run shows as
     /// [`Abandoned`](JobState::Abandoned), as if its process had been killed.
     ///
     /// # Errors
     ///
-    /// Returns the error of `work`; it wins over one of this crate, which is then logged at `warn`. Otherwise a [`JobError`], by
-    /// `E::from`; its documentation says for which `work` has run.
+    /// Returns the error of `work`. It takes precedence over an error of this crate, which is then logged at `warn`. Otherwise returns a
+    /// [`JobError`], converted by `E::from`. Its documentation says for which variants `work` has run.
     pub fn run<'a, 'c, C, T, E, F>(
         &self,
         conn: &'c mut C,
@@ -119,25 +118,30 @@ impl SingletonJob {
         let job = self.0.clone();
         async move {
             job.check()?;
-            let (names, request) = parts(&job.lock)?;
+            let mut looking = unfinished(&mut *conn);
+            let look = job.look::<Nonblocking, C>(&mut looking).await;
+            let autocommits = match finished(looking, look) {
+                Look::NotDue(next) => return Ok(JobOutcome::NotDue { next }),
+                Look::Unclear { autocommits } => autocommits,
+            };
+            let (names, request) = (job.lock.locks().clone(), job.lock.request().map_err(JobError::from)?);
             let mut begun = match section::begin(conn, names, request).await {
                 Ok(begun) => begun,
                 Err(not_begun) => return Ok(not_run(not_begun.with_holder().await.into_parts().1)?),
             };
-            let ran = caught(run_begun(&job, begun.conn(), work)).await;
+            let ran = caught(run_begun(&job, &mut begun, autocommits, work)).await;
             let section = begun.finish(ran).await.section;
             job.released(section.value.unwrap_or_else(|panic| resume_unwind(panic)), section.error)
         }
     }
 
-    /// Returns what the ledger says of the job's last run, like [`SingletonJob::status`](crate::job::SingletonJob::status); `None` if it
-    /// never ran.
+    /// Returns the job's last run, from the ledger, like [`SingletonJob::status`](crate::job::SingletonJob::status). `None` if it never ran.
     ///
     /// If the future is dropped, the connection is marked broken.
     ///
     /// # Errors
     ///
-    /// Returns [`JobError::NoLedger`], [`JobError::Ledger`], or an error for options that can't be.
+    /// Returns [`JobError::NoLedger`], [`JobError::Ledger`], or the errors of invalid options.
     #[expect(clippy::manual_async_fn, reason = "`Send` is part of the signature, also for generic callers")]
     pub fn status<C: NamedLockConnection>(
         &self,
@@ -148,6 +152,25 @@ impl SingletonJob {
             let last_run = self.0.last_run::<Nonblocking, C>(&mut conn).await;
             finished(conn, last_run)
         }
+    }
+}
+
+/// Returns the last run of every job, and of every key, that the ledger of the connection's database knows, like
+/// [`read_ledger`](fn@crate::job::read_ledger).
+///
+/// If the future is dropped, the connection is marked broken.
+///
+/// # Errors
+///
+/// Returns [`LedgerError::NoTable`], or [`LedgerError::Database`] if the server does not answer.
+#[expect(clippy::manual_async_fn, reason = "`Send` is part of the signature, also for generic callers")]
+pub fn read_ledger<C: NamedLockConnection>(
+    conn: &mut C,
+) -> impl Future<Output = Result<Vec<LedgerEntry>, LedgerError>> + Send {
+    async move {
+        let mut conn = unfinished(conn);
+        let entries = whole_ledger::read_all::<Nonblocking, C>(&mut conn).await;
+        finished(conn, entries)
     }
 }
 
@@ -163,12 +186,13 @@ impl From<SingletonJob> for job::SingletonJob {
     }
 }
 
-fn parts(lock: &NamedLock) -> Result<(Names, Request), JobError> {
-    Ok((lock.locks().clone(), lock.request()?))
-}
-
-/// Inside the section over the job's lock.
-async fn run_begun<C, T, E, F>(job: &job::SingletonJob, conn: &mut C, work: F) -> Result<JobOutcome<T>, E>
+/// Called inside the section over the job's lock.
+async fn run_begun<C, T, E, F>(
+    job: &job::SingletonJob,
+    begun: &mut Begun<&mut C>,
+    autocommits: bool,
+    work: F,
+) -> Result<JobOutcome<T>, E>
 where
     C: NamedLockConnection,
     T: Send,
@@ -176,26 +200,22 @@ where
     for<'r> F: AsyncFnOnce(&'r mut C) -> Result<T, E> + AsyncWork<&'r mut C, Result<T, E>, Future: Send> + Send,
 {
     if !job.has_ledger() {
-        return work(conn).await.map(JobOutcome::Ran);
+        return work(begun.conn()).await.map(JobOutcome::Ran);
     }
-    let past = match job.due::<Nonblocking, C>(conn).await? {
+    let past = match job.due::<Nonblocking, C>(begun.conn(), autocommits).await? {
         Due::Now(past) => past,
         Due::At(next) => return Ok(JobOutcome::NotDue { next }),
     };
-    let (names, request) = parts(&job.lock.clone().reentrant())?;
-    let mut begun = match section::begin(&mut *conn, names, request).await {
-        Ok(begun) => begun,
-        Err(not_begun) => return Err(JobError::from(not_begun.into_parts().1).into()),
-    };
-    let worked = match job.start::<Nonblocking, C>(begun.conn(), &past).await {
-        Ok(()) => Ok(caught(async { work(begun.conn()).await }).await),
+    let mut inner = begun.inside();
+    let worked = match job.start::<Nonblocking, C>(inner.conn(), &past).await {
+        Ok(()) => Ok(caught(async { work(inner.conn()).await }).await),
         Err(error) => Err(error),
     };
-    let section = begun.finish(worked).await.section;
+    let section = inner.finish(worked).await.section;
     match section.value? {
-        Ok(result) => job.end::<Nonblocking, C, T, E>(conn, result, section.error).await,
+        Ok(result) => job.end::<Nonblocking, C, T, E>(begun.conn(), result, section.error).await,
         Err(panic) => {
-            job.fail::<Nonblocking, C>(conn, text_of_panic(&*panic)).await;
+            job.fail::<Nonblocking, C>(begun.conn(), text_of_panic(&*panic)).await;
             resume_unwind(panic)
         }
     }

@@ -1,4 +1,4 @@
-//! A connection that is kept alive while the closure computes.
+//! Keeps a connection alive while the closure computes.
 
 use std::{future::poll_fn, panic::resume_unwind, pin::pin, time::Duration};
 
@@ -27,7 +27,7 @@ pub(super) async fn keep_alive_while<C, T>(
 where
     C: NamedLockConnection,
 {
-    // A ping that is dropped half way leaves the connection out of step.
+    // A ping that is dropped half-way leaves the connection out of step.
     let mut conn = scopeguard::guard(conn, |conn| status::mark_broken(conn));
     let computed = Notify::new();
     let value = {
@@ -52,10 +52,10 @@ async fn ping_until<C: NamedLockConnection>(watch: &Watch, conn: &mut C, interva
         let sent = watch.elapsed();
         if let Err(error) = ping::<Nonblocking, C>(conn).await {
             watch.lose();
-            warn!(target: TARGET, "a ping failed, the lock is taken for lost: {error}");
+            warn!(target: TARGET, "a ping failed, and the lock counts as lost: {error}");
             status::mark_broken(conn);
             computed.notified().await;
-            // If the ping was only struck, the release could succeed, after this was said.
+            // If the ping was only struck, the release could succeed, although the loss was reported.
             return kill_own::<Nonblocking, C>(conn).await;
         }
         watch.heard(sent);

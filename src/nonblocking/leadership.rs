@@ -1,5 +1,4 @@
-//! Leader election on async connections: [`leadership`](crate::leadership), which says what it promises and what not, with the same
-//! names.
+//! Leader election on async connections. [`leadership`](crate::leadership) says what it promises and what not, and has the same names.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -22,7 +21,7 @@
 //! # }
 //! ```
 //!
-//! A leadership that is dropped closes its connection. The next one leads when the server sees that, within milliseconds.
+//! A leadership that is dropped closes its connection. Within milliseconds, the server notices, and the next candidate leads.
 
 use std::{
     error::Error,
@@ -44,12 +43,13 @@ use super::{
 };
 pub use crate::leadership::{CampaignError, StepDown};
 use crate::{
+    backoff::Backoff,
     connection_id::ConnectionId,
     driver::nonblocking::Nonblocking,
     error::NamedLockError,
     holder::SessionInfo,
     keep_alive_error::KeepAliveError,
-    leadership::{backoff::Backoff, step_down::Requests},
+    leadership::step_down::Requests,
     log_target::TARGET,
     name::LockName,
     section::{ask::describe_holder, outcome::Section},
@@ -58,7 +58,7 @@ use crate::{
 type BoxError = Box<dyn Error + Send + Sync>;
 type Connect<C> = dyn Fn() -> Pin<Box<dyn Future<Output = Result<C, BoxError>> + Send>> + Send + Sync;
 
-/// A candidate for the leadership that goes with a named lock: [`LeaderElection`](crate::leadership::LeaderElection) for async
+/// A candidate for a leadership: [`LeaderElection`](crate::leadership::LeaderElection) for async
 /// connections.
 pub struct LeaderElection<C> {
     lock: NamedLock,
@@ -72,7 +72,7 @@ impl<C: OwnedConnection> LeaderElection<C> {
     ///
     /// # Errors
     ///
-    /// Returns [`NamedLockError::InvalidName`]; never for a [`LockName`].
+    /// Returns [`NamedLockError::InvalidName`] if the name is not valid. Never fails for a [`LockName`].
     pub fn new<F, E>(
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
         connect: impl Fn() -> F + Send + Sync + 'static,
@@ -93,7 +93,7 @@ impl<C: OwnedConnection> LeaderElection<C> {
         })
     }
 
-    /// Sets for how long a leader that is not heard of any more keeps the others from leading, like
+    /// Sets how long a leader that has gone silent keeps other candidates from leading, like
     /// [`LeaderElection::idle_limit`](crate::leadership::LeaderElection::idle_limit). Defaults to 15 seconds.
     #[must_use]
     pub fn idle_limit(mut self, limit: Duration) -> Self {
@@ -109,20 +109,21 @@ impl<C: OwnedConnection> LeaderElection<C> {
         self
     }
 
-    /// Returns the lock's name.
+    /// Returns the name of the lock.
     #[must_use]
     pub fn name(&self) -> &LockName {
         &self.lock.names()[0]
     }
 
-    /// Waits for the leadership for at most `timeout`; [`Duration::MAX`] is for ever, zero asks once. It may be dropped at any moment.
+    /// Waits for the leadership for at most `timeout`. [`Duration::MAX`] waits for ever, zero asks once. The future may be dropped at any
+    /// moment.
     ///
-    /// It waits in the server's queue. Errors that may go away are logged at `warn`, and the attempt is repeated on a new connection.
+    /// It waits in the server's queue. After an error that may go away, it logs the error at `warn` and tries again on a new connection.
     ///
     /// # Errors
     ///
-    /// Returns the last error if the time is up ([`is_timeout`](CampaignError::is_timeout): another candidate leads), and at once one
-    /// that does not go away by itself, such as [`InvalidIdleLimit`](NamedLockError::InvalidIdleLimit).
+    /// Returns the last error if the time is up. If [`is_timeout`](CampaignError::is_timeout), another candidate leads. Returns an error at
+    /// once if it does not go away by itself, such as [`InvalidIdleLimit`](NamedLockError::InvalidIdleLimit).
     pub async fn campaign(&self, timeout: Duration) -> Result<Leadership<C>, CampaignError> {
         let start = Instant::now();
         let mut backoff = Backoff::new(self.longest_pause);
@@ -135,19 +136,19 @@ impl<C: OwnedConnection> LeaderElection<C> {
             if left.is_zero() || !error.is_transient() {
                 return Err(error);
             }
-            warn!(target: TARGET, "the campaign for named lock `{}` goes on after an error: {error}", self.name());
+            warn!(target: TARGET, "the campaign for named lock `{}` continues after an error: {error}", self.name());
             sleep(backoff.next().min(left)).await;
         }
     }
 
-    /// Campaigns, runs `work` as the leader, and resigns. To be called in a loop, for one that leads again and again.
+    /// Campaigns, runs `work` as the leader, and resigns. Call it in a loop to lead again and again.
     ///
-    /// `work` is to return soon after it is no longer the leader. [`Section::error`] is [`Lost`](NamedLockError::Lost) if it was not
-    /// the leader to its end.
+    /// `work` must return soon after this process is no longer the leader. [`Section::error`] is [`Lost`](NamedLockError::Lost) if this
+    /// process was not the leader until `work` returned.
     ///
     /// # Errors
     ///
-    /// Returns an error only if `work` has not run: see [`campaign`](Self::campaign).
+    /// Returns the errors of [`campaign`](Self::campaign), and only if `work` has not run.
     pub async fn lead<T, F>(&self, timeout: Duration, work: F) -> Result<Section<T>, CampaignError>
     where
         T: Send,
@@ -161,12 +162,12 @@ impl<C: OwnedConnection> LeaderElection<C> {
         Ok(Section { value, waited, held: granted.elapsed(), error })
     }
 
-    /// Returns the session that leads now, as far as the server lets this account see it; `None` if nobody does. Asked on a new
+    /// Returns the session that leads now, as far as the server shows it to this account. `None` if there is no leader. Asks on a new
     /// connection.
     ///
     /// # Errors
     ///
-    /// Returns [`CampaignError::NoConnection`], or [`NamedLockError::Database`] if the server does not answer.
+    /// Returns [`CampaignError::NoConnection`] if there is no connection, or [`NamedLockError::Database`] if the server does not answer.
     pub async fn leader(&self) -> Result<Option<SessionInfo>, CampaignError> {
         let mut conn = self.connected().await?;
         let mut conn = unfinished(&mut conn);
@@ -186,7 +187,7 @@ impl<C: OwnedConnection> LeaderElection<C> {
         #[cfg(feature = "fence")]
         let (guard, term) = self.with_term(guard).await?;
         let connection = guard.connection_id().get();
-        // What is whole seconds on the server is never less than this times three.
+        // The server's limit in whole seconds is never less than three times this.
         let interval = Duration::from_secs(self.idle_limit.as_secs()) / 3;
         let watched = match guard.keep_alive(interval).await {
             // The server's own `wait_timeout` is shorter than the idle limit.
@@ -196,7 +197,7 @@ impl<C: OwnedConnection> LeaderElection<C> {
             watched => watched,
         };
         let watched = watched.map_err(|failed| self.not_kept_alive(failed))?;
-        debug!(target: TARGET, connection; "leads by named lock `{}`", self.name());
+        debug!(target: TARGET, connection; "leads by named lock `{}` on connection {connection}", self.name());
         Ok(Leadership {
             watched: Some(watched),
             requests: Arc::default(),
@@ -214,7 +215,7 @@ impl<C: OwnedConnection> LeaderElection<C> {
         NamedLockError::Broken { name: self.name().clone(), source }
     }
 
-    /// `None` if there is no table for it.
+    /// Without a term if there is no table for it.
     #[cfg(feature = "fence")]
     async fn with_term(
         &self,
@@ -244,10 +245,10 @@ impl<C> fmt::Debug for LeaderElection<C> {
 /// A leadership, until it is lost, [resigned](Self::resign), or dropped: [`Leadership`](crate::leadership::Leadership) on an async
 /// connection.
 ///
-/// All questions are answered from memory. If it is dropped, its connection is closed; so await [`resign`](Self::resign).
+/// Its methods answer from memory. If it is dropped, its connection is closed. So await [`resign`](Self::resign).
 #[must_use = "its connection is closed when it is dropped"]
 pub struct Leadership<C: OwnedConnection> {
-    /// Until it is resigned.
+    /// `None` once it is resigned.
     watched: Option<WatchedGuard<NamedLockGuard<C>>>,
     requests: Arc<Requests>,
     elected: Instant,
@@ -256,17 +257,17 @@ pub struct Leadership<C: OwnedConnection> {
 }
 
 impl<C: OwnedConnection> Leadership<C> {
-    /// Returns whether this is the leader: nobody has asked it to step down, and the lock is not known to be lost. Once `false`, it
-    /// stays so.
+    /// Returns whether this process is the leader: it was not asked to step down, and the lock is not known to be lost. Once `false`, it
+    /// stays `false`.
     ///
-    /// `true` is as old as the last ping at most. It is never `true` after the server has given the lock to another session because
-    /// it has not heard of this one for the [idle limit](LeaderElection::idle_limit).
+    /// `true` may be as old as the last ping. It is never `true` once this session has been silent for the
+    /// [idle limit](LeaderElection::idle_limit), after which the server may give the lock to another session.
     #[must_use]
     pub fn is_leader(&self) -> bool {
         !*self.requests.lock() && !self.watched().is_lost()
     }
 
-    /// Waits until this is no longer the leader. May be dropped and awaited again.
+    /// Waits until this process is no longer the leader. The future may be dropped, and the method called again.
     pub async fn stepped_down(&self) {
         let mut requested = pin!(self.requests.notice.notified());
         requested.as_mut().enable();
@@ -281,16 +282,16 @@ impl<C: OwnedConnection> Leadership<C> {
         .await;
     }
 
-    /// Returns a handle by which anybody can ask this leader to step down.
+    /// Returns a handle with which any thread or task can ask this leader to step down.
     #[must_use]
     pub fn step_down(&self) -> StepDown {
         StepDown(self.requests.clone())
     }
 
-    /// Returns the number of this leadership, larger than those of all before it: a fencing token, which
+    /// Returns the number of this leadership, which is larger than those of all earlier leaderships. It is a fencing token, which
     /// [`fence::check`] refuses once another leader was elected.
     ///
-    /// `None` if the leader's database has no table for them: see [`fence`](crate::fence).
+    /// `None` if the leader's database has no table for tokens: see [`fence`](crate::fence).
     #[cfg(feature = "fence")]
     #[must_use]
     pub fn term(&self) -> Option<FencingToken> {
@@ -303,25 +304,26 @@ impl<C: OwnedConnection> Leadership<C> {
         self.elected
     }
 
-    /// Returns how long ago the last ping that was answered was sent.
+    /// Returns how long ago the last answered ping was sent.
     #[must_use]
     pub fn silent_for(&self) -> Duration {
         self.watched().silent_for()
     }
 
-    /// Returns the lock's name.
+    /// Returns the name of the lock.
     #[must_use]
     pub fn name(&self) -> &LockName {
         &self.watched().names()[0]
     }
 
-    /// Returns the leader's session.
+    /// Returns the id of the leader's session.
     #[must_use]
     pub fn connection_id(&self) -> ConnectionId {
         self.watched().connection_id()
     }
 
-    /// Releases the lock, confirmed by the server, which hands it to the candidate that has waited longest, within milliseconds.
+    /// Releases the lock and awaits the server's confirmation. Within milliseconds, the server gives the lock to the candidate that has
+    /// waited longest.
     ///
     /// # Errors
     ///
@@ -346,13 +348,13 @@ impl<C: OwnedConnection> Leadership<C> {
 
 const UNTIL_RESIGNED: &str = "a leadership has its lock until it is resigned";
 
-/// Work that goes on after a loss is told in the log.
+/// Logs that the leader continued after a loss.
 fn tell_late<G>(watched: &WatchedGuard<G>) {
     if let Some(lost_for) = watched.lost_for() {
         let (name, connection) = (&watched.names()[0], watched.connection_id().get());
         warn!(
             target: TARGET, lost_for:?, connection;
-            "the leader by named lock `{name}` went on for {lost_for:.3?} after the lock was lost"
+            "the leader by named lock `{name}` on connection {connection} continued for {lost_for:.3?} after the lock was lost"
         );
     }
 }

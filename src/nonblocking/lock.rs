@@ -1,4 +1,4 @@
-//! A lock, described once and run on async connections.
+//! The description of a lock, for async connections.
 
 use std::time::Duration;
 
@@ -9,12 +9,15 @@ use crate::{
     lock,
     name::LockName,
     names::Names,
-    section::{Request, outcome::Section},
+    section::{
+        Request,
+        outcome::{Section, if_free},
+    },
 };
 
-/// A named lock, or several, with how to wait for them: [`NamedLock`](crate::NamedLock) for async connections.
+/// A description of a named lock, or of several, with options: [`NamedLock`](crate::NamedLock) for async connections.
 ///
-/// The options are documented there; each is the same here. The two convert into each other by `From`.
+/// The options are documented there, and are the same here. The two types convert into each other by `From`.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -38,19 +41,19 @@ use crate::{
 pub struct NamedLock(lock::NamedLock);
 
 impl NamedLock {
-    /// How long a section waits for its lock if nothing else was said: 10 seconds.
+    /// The default [`timeout`](Self::timeout): 10 seconds.
     pub const DEFAULT_TIMEOUT: Duration = lock::NamedLock::DEFAULT_TIMEOUT;
 
     /// Creates a lock, like [`NamedLock::new`](crate::NamedLock::new).
     ///
     /// # Errors
     ///
-    /// Returns [`NamedLockError::InvalidName`]; never for a [`LockName`].
+    /// Returns [`NamedLockError::InvalidName`] if the name is not valid. Never fails for a [`LockName`].
     pub fn new(name: impl TryInto<LockName, Error: Into<NamedLockError>>) -> Result<Self, NamedLockError> {
         lock::NamedLock::new(name).map(Self)
     }
 
-    /// Creates a lock whose name is checked when it is compiled, like [`NamedLock::from_static`](crate::NamedLock::from_static).
+    /// Creates a lock for a `static`, with a name that is checked at compile time, like [`NamedLock::from_static`](crate::NamedLock::from_static).
     ///
     /// # Panics
     ///
@@ -59,11 +62,11 @@ impl NamedLock {
         Self(lock::NamedLock::from_static(name))
     }
 
-    /// Creates several locks that are acquired together, like [`NamedLock::all_of`](crate::NamedLock::all_of).
+    /// Creates a lock over several names, like [`NamedLock::all_of`](crate::NamedLock::all_of).
     ///
     /// # Errors
     ///
-    /// Returns [`NamedLockError::InvalidName`] if a name is not valid, there is none, or two differ only in letter case.
+    /// Returns [`NamedLockError::InvalidName`] if a name is not valid, if there is no name, or if two names differ only in letter case.
     pub fn all_of(
         names: impl IntoIterator<Item = impl TryInto<LockName, Error: Into<NamedLockError>>>,
     ) -> Result<Self, NamedLockError> {
@@ -87,7 +90,7 @@ impl NamedLock {
         self
     }
 
-    /// Allows the section inside another one over the same lock, like [`NamedLock::reentrant`](crate::NamedLock::reentrant).
+    /// Allows the section inside another section over the same lock, like [`NamedLock::reentrant`](crate::NamedLock::reentrant).
     pub const fn reentrant(mut self) -> Self {
         self.0.reentrant = true;
         self
@@ -105,14 +108,15 @@ impl NamedLock {
         self.0.names()
     }
 
-    /// Acquires the lock, runs `work` on the connection whose session holds it, and releases the lock.
+    /// Acquires the lock on `conn`, runs `work` on it, releases the lock, and returns what `work` returned.
     ///
     /// [`NamedLock::run`](crate::NamedLock::run) says what is promised and what is not. If the future is dropped, see
     /// [Cancellation](super#cancellation).
     ///
     /// # Errors
     ///
-    /// Returns the error of `work`. Otherwise any [`NamedLockError`], by `E::from`; its documentation says for which `work` has run.
+    /// Returns the error of `work`. Otherwise returns any [`NamedLockError`], converted by `E::from`. Its documentation says for which variants
+    /// `work` has run.
     pub fn run<'a, 'c, C, T, E, F>(
         &self,
         conn: &'c mut C,
@@ -130,12 +134,43 @@ impl NamedLock {
         async move { section.await?.into_result() }
     }
 
-    /// Like [`run`](Self::run), with `work` inside a transaction: acquires the lock, begins, runs `work`, commits, releases the lock.
-    /// [`NamedLock::run_transaction`](crate::NamedLock::run_transaction) says why in this order.
+    /// Runs `work` if the lock is free. Does not wait, whatever the timeout: returns `Ok(None)` if another session holds the lock.
     ///
     /// # Errors
     ///
-    /// As for [`run`](Self::run), and Diesel's own errors from `BEGIN` and `COMMIT`.
+    /// Returns the errors of [`run`](Self::run), except [`NamedLockError::Timeout`].
+    pub fn try_run<'a, 'c, C, T, E, F>(
+        &self,
+        conn: &'c mut C,
+        work: F,
+    ) -> impl Future<Output = Result<Option<T>, E>> + Send + use<'a, 'c, C, T, E, F>
+    where
+        C: NamedLockConnection,
+        T: Send + 'a,
+        E: From<NamedLockError> + Send + 'a,
+        for<'r> F:
+            AsyncFnOnce(&'r mut C) -> Result<T, E> + AsyncWork<&'r mut C, Result<T, E>, Future: Send> + Send + 'a,
+        'a: 'c,
+    {
+        let lock = self.clone().no_wait();
+        async move {
+            let (names, request) = lock.into_request()?;
+            if_free(match section::begin(conn, names, request).await {
+                Ok(begun) => Ok(begun.run(work).await),
+                Err(not_begun) => Err(not_begun.into_parts().1),
+            })
+        }
+    }
+
+    /// Acquires the lock, begins a transaction, runs `work`, commits, and releases the lock, in this order.
+    ///
+    /// [`NamedLock::run_transaction`](crate::NamedLock::run_transaction) says why the order matters.
+    ///
+    /// The transaction takes two round trips more, `BEGIN` and `COMMIT`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`run`](Self::run), and Diesel's own errors from `BEGIN` and `COMMIT`.
     pub fn run_transaction<'a, 'c, C, T, E, F>(
         &self,
         conn: &'c mut C,
@@ -152,11 +187,11 @@ impl NamedLock {
         self.run(conn, async move |conn: &mut C| transaction(conn, work).await)
     }
 
-    /// Like [`run`](Self::run), for a closure that returns anything: its value comes back even if the lock was lost.
+    /// Runs a closure that may return any type. You get its value even if the lock was lost. Otherwise like [`run`](Self::run).
     ///
     /// # Errors
     ///
-    /// Returns an error only if `work` has not run. What went wrong later is in [`Section::error`].
+    /// Returns an error only if `work` has not run. [`Section::error`] has what went wrong later.
     pub fn section<'a, 'c, C, T, F>(
         &self,
         conn: &'c mut C,

@@ -35,6 +35,7 @@ mod lock;
 #[cfg(feature = "operator")]
 pub mod operator;
 mod owned_connection;
+pub mod permits;
 pub mod pool;
 mod section;
 mod transaction;

@@ -1,4 +1,4 @@
-//! For operators, on async connections: [`operator`](crate::operator), whose functions and types these are.
+//! For operators, on async connections: the functions and types of [`operator`](crate::operator).
 //!
 //! If one of the futures is dropped, its connection is marked broken, so that its pool closes it.
 
@@ -7,11 +7,15 @@
 use diesel::result::QueryResult;
 
 use super::{
-    NamedLockConnection,
+    NamedLock, NamedLockConnection,
     unfinished::{finished, unfinished},
 };
-pub use crate::operator::{Finding, LockState, NamedLocks, OperatorError, Product, ServerReport, Severity, Topic};
+pub use crate::operator::{
+    FamilyHolder, FamilyKind, Finding, GroupedLocks, LockFamily, LockState, NamedLocks, OperatorError, Product,
+    ServerReport, Severity, Topic,
+};
 use crate::{
+    connection_id::ConnectionId,
     driver::nonblocking::Nonblocking,
     holder::SessionInfo,
     name::LockName,
@@ -19,7 +23,7 @@ use crate::{
     section::ask::{describe_holder, who_holds},
 };
 
-/// Returns whether nobody holds this lock at this moment, like [`LockName::is_free`]. One round trip.
+/// Returns whether this lock is free at this moment, like [`LockName::is_free`]. One round trip.
 ///
 /// # Errors
 ///
@@ -35,7 +39,7 @@ pub fn is_free<C: NamedLockConnection>(
     }
 }
 
-/// Returns the session that holds this lock at this moment, like [`LockName::holder`]; `None` if it is free.
+/// Returns the session that holds this lock at this moment, like [`LockName::holder`]. `None` if the lock is free.
 ///
 /// ```no_run
 /// # use diesel_async::AsyncMysqlConnection;
@@ -63,8 +67,37 @@ pub fn holder<C: NamedLockConnection>(
     }
 }
 
-/// Lists the named locks of the server that `conn` talks to, with holders and waiters. [`named_locks`](fn@crate::operator::named_locks) says where they
-/// come from, and what it does not promise.
+/// Returns the sessions that hold this lock at this moment, each once, like [`NamedLock::holders`](crate::NamedLock::holders). It is empty if
+/// the lock is free.
+///
+/// ```no_run
+/// # use diesel_async::AsyncMysqlConnection;
+/// use diesel_named_lock::nonblocking::{operator::holders, permits::Permits};
+///
+/// # async fn show(conn: &mut AsyncMysqlConnection) -> Result<(), Box<dyn std::error::Error>> {
+/// let renderers = Permits::new("renderers", 3)?;
+/// println!("{} of {} run", holders(conn, &renderers.permit()).await?.len(), renderers.count());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// Returns Diesel's error if the server does not answer.
+pub fn holders<C: NamedLockConnection>(
+    conn: &mut C,
+    lock: &NamedLock,
+) -> impl Future<Output = QueryResult<Vec<SessionInfo>>> + Send {
+    async move {
+        let mut conn = unfinished(conn);
+        let holders = protocol::holders::<Nonblocking, C>(&mut conn, &lock.clone().into()).await;
+        finished(conn, holders)
+    }
+}
+
+/// Returns all named locks of the server that `conn` is connected to, with holders and waiters.
+///
+/// [`named_locks`](fn@crate::operator::named_locks) says where the list comes from, and what it does not promise.
 ///
 /// ```no_run
 /// # use diesel_async::AsyncMysqlConnection;
@@ -82,8 +115,8 @@ pub fn holder<C: NamedLockConnection>(
 ///
 /// # Errors
 ///
-/// Returns [`OperatorError::ListUnavailable`] or [`OperatorError::Denied`], never an empty list, if the server does not list its
-/// locks, or this account may not see all of them.
+/// Returns [`OperatorError::ListUnavailable`] if the server does not list its locks, and [`OperatorError::Denied`] if this account may not
+/// see all of them. It never returns an empty list instead.
 pub fn named_locks<C: NamedLockConnection>(
     conn: &mut C,
 ) -> impl Future<Output = Result<NamedLocks, OperatorError>> + Send {
@@ -94,10 +127,10 @@ pub fn named_locks<C: NamedLockConnection>(
     }
 }
 
-/// Kills the session that holds the named lock, whatever it is doing, and returns which one it was; `None` if none held it.
+/// Kills the session that holds the named lock, and returns its description. Returns `None` if no session held the lock.
 ///
-/// **For an operator, and dangerous**: [`break_lock`](fn@crate::operator::break_lock) says why, and what it does not promise. If the future is dropped, the
-/// session may have been killed or not.
+/// **For an operator, and dangerous.** [`break_lock`](fn@crate::operator::break_lock) says why, and what it does not promise. If the future
+/// is dropped, the session may have been killed or not.
 ///
 /// ```no_run
 /// # use diesel_async::AsyncMysqlConnection;
@@ -114,9 +147,9 @@ pub fn named_locks<C: NamedLockConnection>(
 ///
 /// # Errors
 ///
-/// * Returns [`OperatorError::HeldHere`] if `conn` itself holds the lock; nothing was done.
-/// * Returns [`OperatorError::Denied`], after a second, if this account may not kill sessions of another.
-/// * Returns [`OperatorError::Database`] if the session holds the lock a second after its `KILL`: it may be rolling back. Try again.
+/// * Returns [`OperatorError::HeldHere`] if `conn` itself holds the lock. Nothing was done.
+/// * Returns [`OperatorError::Denied`], after a second, if this account may not kill the session.
+/// * Returns [`OperatorError::Database`] if the session still holds the lock a second after its `KILL`. It may be rolling back. Try again.
 pub fn break_lock<C: NamedLockConnection>(
     conn: &mut C,
     name: &LockName,
@@ -128,8 +161,28 @@ pub fn break_lock<C: NamedLockConnection>(
     }
 }
 
-/// Looks at the server that `conn` talks to: whether named locks are safe there. [`server_report`](fn@crate::operator::server_report) says what it finds
-/// out, and what it does not promise.
+/// Kills this session if it holds the named lock, and returns whether it did, like [`kill_holder`](fn@crate::operator::kill_holder).
+///
+/// If the future is dropped, the session may have been killed or not.
+///
+/// # Errors
+///
+/// Returns the errors of [`break_lock`].
+pub fn kill_holder<C: NamedLockConnection>(
+    conn: &mut C,
+    name: &LockName,
+    connection_id: ConnectionId,
+) -> impl Future<Output = Result<bool, OperatorError>> + Send {
+    async move {
+        let mut conn = unfinished(conn);
+        let killed = protocol::kill_holder::<Nonblocking, C>(&mut conn, name, connection_id).await;
+        finished(conn, killed)
+    }
+}
+
+/// Checks whether named locks are safe on the server that `conn` is connected to.
+///
+/// [`server_report`](fn@crate::operator::server_report) says what it finds out, and what it does not promise.
 ///
 /// ```no_run
 /// # use diesel::QueryResult;
@@ -146,7 +199,7 @@ pub fn break_lock<C: NamedLockConnection>(
 ///
 /// # Errors
 ///
-/// Returns Diesel's error if the server does not answer the plainest of the questions.
+/// Returns Diesel's error if the server does not answer the simplest of the questions.
 pub fn server_report<C: NamedLockConnection>(conn: &mut C) -> impl Future<Output = QueryResult<ServerReport>> + Send {
     async move {
         let mut conn = unfinished(conn);

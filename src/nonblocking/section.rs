@@ -1,4 +1,4 @@
-//! A section on an async connection: begins, runs the closure, ends; also if the closure panics, and if the future is dropped.
+//! A section on an async connection, also if the closure panics or the future is dropped.
 
 use std::{
     panic::resume_unwind,
@@ -6,7 +6,6 @@ use std::{
 };
 
 use diesel::result::QueryResult;
-use log::{debug, warn};
 
 use super::{
     armed::{Armed, Connection},
@@ -16,17 +15,17 @@ use crate::{
     connection_id::ConnectionId,
     driver::{nonblocking::Nonblocking, status::nonblocking as status},
     error::NamedLockError,
-    log_target::TARGET,
     names::Names,
     section::{
         Hold, Request,
         ask::{describe_holder, longest_idle_time},
         kill::kill_own,
+        log_line,
         outcome::Section,
     },
 };
 
-/// A section whose locks are held, on a connection that it borrows or owns. To be finished.
+/// A section whose locks are held, on a connection that it borrows or owns. It must be finished.
 pub(super) struct Begun<P: Connection> {
     armed: Armed<P>,
     waited: Duration,
@@ -56,7 +55,7 @@ pub(super) async fn begin<P: Connection>(conn: P, names: Names, request: Request
         return Err(NotBegun { armed, error });
     }
     let waited = request.deadline.elapsed();
-    debug!(target: TARGET, waited:?, connection = hold.session().get(); "acquired {}", hold.names());
+    log_line::acquired(hold, waited);
     Ok(Begun { armed, waited, granted: Instant::now() })
 }
 
@@ -69,7 +68,7 @@ impl<P: Connection> NotBegun<P> {
         (self.armed.disarm(), self.error)
     }
 
-    /// Adds to a timeout who holds the lock. Only a courtesy: if the server does not say, nor does the timeout.
+    /// Adds the holder of the lock to a timeout, if the server says who it is.
     pub(super) async fn with_holder(mut self) -> Self {
         if let NamedLockError::Timeout { name, holder, .. } = &mut self.error {
             let (conn, _) = self.armed.parts();
@@ -94,6 +93,15 @@ impl<P: Connection> Begun<P> {
         }
     }
 
+    /// A section inside this one, over the same locks, as a re-entrant one. Nothing has to be asked.
+    #[cfg(feature = "job")]
+    pub(super) fn inside(&mut self) -> Begun<&mut P::Target> {
+        let waited = self.waited;
+        let (conn, hold) = self.armed.parts();
+        let hold = hold.inside();
+        Begun::resume(Armed::new(conn, hold), waited)
+    }
+
     pub(super) fn conn(&mut self) -> &mut P::Target {
         self.armed.parts().0
     }
@@ -116,12 +124,12 @@ impl<P: Connection> Begun<P> {
         Ok(hold.still_holds::<Nonblocking, _>(conn).await?)
     }
 
-    /// For how long the server lets this session be idle.
+    /// How long the server lets this session be idle.
     pub(super) async fn longest_idle_time(&mut self) -> QueryResult<Duration> {
         longest_idle_time::<Nonblocking, _>(self.conn()).await
     }
 
-    /// Kills the session, so that its release says `Lost`.
+    /// Kills the session, so that its release returns `Lost`.
     pub(super) async fn kill(&mut self) {
         status::mark_broken(self.conn());
         kill_own::<Nonblocking, _>(self.conn()).await;
@@ -143,14 +151,14 @@ impl<P: Connection> Begun<P> {
         hold.is_confirmed::<Nonblocking, _>(conn).await
     }
 
-    /// Ends the section without a release: the locks are kept for the next one on this connection.
+    /// Ends the section without a release. The locks are kept for the next section on this connection.
     pub(super) fn keep<T>(self, value: T) -> (Section<T>, Armed<P>) {
         let (waited, held, hold) = (self.waited, self.granted.elapsed(), self.armed.hold());
-        debug!(target: TARGET, waited:?, held:?, connection = hold.session().get(); "keeping {}", hold.names());
+        log_line::kept(hold, waited, held);
         (Section { value, waited, held, error: None }, self.armed)
     }
 
-    /// Continues with locks that are held already.
+    /// Continues with locks that are already held.
     pub(super) fn resume(armed: Armed<P>, waited: Duration) -> Self {
         Self { armed, waited, granted: Instant::now() }
     }
@@ -161,11 +169,7 @@ impl<P: Connection> Begun<P> {
         let error = hold.release::<Nonblocking, _>(conn).await.err();
         let held = granted.elapsed();
         hold.restore_timeouts::<Nonblocking, _>(conn).await;
-        let connection = hold.session().get();
-        match &error {
-            None => debug!(target: TARGET, waited:?, held:?, connection; "released {}", hold.names()),
-            Some(error) => warn!(target: TARGET, waited:?, held:?, connection; "{error}"),
-        }
+        log_line::ended(hold, waited, held, error.as_ref());
         let was_killed = hold.was_killed();
         Finished { conn: self.armed.disarm(), section: Section { value, waited, held, error }, was_killed }
     }

@@ -1,4 +1,4 @@
-//! A transaction whose roll-back may be struck.
+//! A transaction whose rollback may be struck.
 
 use diesel::result::{Error, QueryResult};
 use diesel_async::TransactionManager;
@@ -12,8 +12,8 @@ use crate::{
     section::ask::roll_back_plainly,
 };
 
-/// Runs `work` inside a transaction, like Diesel's `transaction`, which does not try a `ROLLBACK` again that `KILL QUERY` has
-/// struck, and takes the connection for broken.
+/// Runs `work` inside a transaction, like Diesel's `transaction`. But Diesel does not repeat a `ROLLBACK` that `KILL QUERY` has struck, and
+/// treats the connection as broken.
 ///
 /// # Errors
 ///
@@ -44,7 +44,7 @@ where
 async fn roll_back<C: NamedLockConnection>(conn: &mut C) -> QueryResult<()> {
     let depth = status::depth(conn)?;
     let Err(struck) = C::TransactionManager::rollback_transaction(conn).await else { return Ok(()) };
-    // Only the outermost one: to what is around a savepoint, Diesel tells it.
+    // Only the outermost one: for a savepoint, Diesel reports it to the transaction around it.
     if depth != 1 || status::depth(conn).is_ok() || roll_back_plainly::<Nonblocking, C>(conn).await.is_err() {
         return Err(struck);
     }

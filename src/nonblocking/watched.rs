@@ -1,4 +1,4 @@
-//! A guard whose session is kept alive by a task, and which learns by itself that its lock was lost.
+//! A guard whose session is kept alive by a task, and which notices the loss of its lock by itself.
 
 use std::{
     fmt,
@@ -25,17 +25,17 @@ use crate::{
     watch::{SHORTEST_INTERVAL, Watch},
 };
 
-/// A guard whose connection is pinged by a task of its own, so that the lock is kept and its loss is noticed.
+/// A guard whose connection is pinged by a task, so that the lock is kept and its loss is noticed.
 ///
-/// Returned by [`NamedLockGuard::keep_alive`](super::NamedLockGuard::keep_alive). Nobody can use the connection until
-/// [`into_guard`](Self::into_guard) gives the guard back.
+/// Returned by [`NamedLockGuard::keep_alive`](super::NamedLockGuard::keep_alive). The connection can't be used until
+/// [`into_guard`](Self::into_guard) returns the guard.
 ///
 /// A ping asks whether the session holds the lock: one round trip for each name. If `KILL QUERY` strikes it, it is sent again.
 ///
 /// # When the lock is lost
 ///
 /// [`is_lost`](Self::is_lost) is `true` from then on, and the guard is released as [`Lost`](NamedLockError::Lost), even if the
-/// session turns out to live. It is noticed
+/// session turns out to live. The loss is noticed
 ///
 /// * within one interval, if the session was killed, the server has ended, or the connection was closed;
 /// * on a network that goes silent, 10 seconds after a ping, or after the session's `wait_timeout` if that is earlier: from then on,
@@ -44,7 +44,7 @@ use crate::{
 ///
 /// # When it is dropped
 ///
-/// The pings are stopped, and the guard is dropped by their task after the one that is under way: its connection is closed. Await
+/// The pings stop, and after the ping that is under way, their task drops the guard, which closes its connection. Await
 /// [`into_guard`](Self::into_guard) and a release instead.
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct WatchedGuard<G> {
@@ -57,7 +57,7 @@ pub struct WatchedGuard<G> {
     task: JoinHandle<G>,
 }
 
-/// What a guard needs to be watched.
+/// A guard that can be watched.
 pub(super) trait Watchable: Send + Sized + 'static {
     fn watched_locks(&self) -> (Names, ConnectionId);
 
@@ -65,7 +65,7 @@ pub(super) trait Watchable: Send + Sized + 'static {
 
     fn still_holds(&mut self) -> impl Future<Output = Result<bool, NamedLockError>> + Send;
 
-    /// Makes sure that the release says `Lost`, although the session may live.
+    /// Makes sure that the release returns `Lost`, although the session may live.
     fn kill(&mut self) -> impl Future<Output = ()> + Send;
 }
 
@@ -101,7 +101,7 @@ async fn ping_until_stopped<G: Watchable>(
     interval: Duration,
     mut stopped: oneshot::Receiver<()>,
 ) -> G {
-    // If a ping panics, too: nobody pings any more.
+    // Also if a ping panics: then the pings have ended.
     let lost = scopeguard::guard(watch.clone(), |watch| watch.lose());
     let mut is_stopped = false;
     while is_heard(&mut guard, &watch).await {
@@ -129,16 +129,16 @@ async fn is_heard<G: Watchable>(guard: &mut G, watch: &Watch) -> bool {
 }
 
 impl<G> WatchedGuard<G> {
-    /// Returns whether the lock is lost: a ping has failed, or none was answered for as long as the session's `wait_timeout`. From
-    /// then on `true`.
+    /// Returns whether the lock is lost: a ping has failed, or none was answered for as long as the session's `wait_timeout`. Once
+    /// `true`, it stays `true`.
     ///
-    /// Answered from memory, so `false` may be one interval old.
+    /// Answers from memory, so `false` may be one interval old.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.watch.is_lost()
     }
 
-    /// Waits until the lock is lost. May be dropped and awaited again.
+    /// Waits until the lock is lost. The future may be dropped, and the method called again.
     pub async fn lost(&self) {
         loop {
             let mut loss = pin!(self.loss.notified());
@@ -150,13 +150,13 @@ impl<G> WatchedGuard<G> {
         }
     }
 
-    /// Returns how long ago the last ping that was answered was sent.
+    /// Returns how long ago the last answered ping was sent.
     #[must_use]
     pub fn silent_for(&self) -> Duration {
         self.watch.silent_for()
     }
 
-    /// Returns for how long the lock has been known to be lost; `None` if it is not.
+    /// Returns for how long the lock has been known to be lost. `None` if it is not lost.
     #[must_use]
     pub fn lost_for(&self) -> Option<Duration> {
         self.watch.lost_for()
@@ -168,20 +168,20 @@ impl<G> WatchedGuard<G> {
         self.names.as_slice()
     }
 
-    /// Returns the session that has acquired the lock.
+    /// Returns the id of the session that acquired the lock.
     #[must_use]
     pub fn connection_id(&self) -> ConnectionId {
         self.connection_id
     }
 
-    /// Stops the pings and returns the guard, also if its lock is lost. It says so when it is released.
+    /// Stops the pings and returns the guard, even if its lock is lost: releasing it then returns the error.
     ///
-    /// Awaits the answer of a ping that is under way, for at most 11 seconds.
+    /// Awaits the answer to a ping that is under way, for at most 11 seconds.
     ///
     /// # Panics
     ///
-    /// Panics as a hook of the application (Diesel's `Instrumentation`) did in a ping, or if the runtime that it was watched in has been shut
-    /// down. The guard was dropped then.
+    /// Panics if a hook of the application (Diesel's `Instrumentation`) panicked in a ping, or if the runtime of the pings has been shut down.
+    /// The guard was dropped at that moment.
     pub async fn into_guard(self) -> G {
         drop(self.stops);
         match self.task.await {

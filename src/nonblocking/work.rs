@@ -8,11 +8,11 @@ use std::{
     task::Poll,
 };
 
-/// An async closure whose future can be named, and so be asked to be `Send`.
+/// An async closure whose future can be named, so that it can be required to be `Send`.
 ///
-/// Implemented for every `async |conn| …`; there is nothing to implement by hand.
+/// Implemented for every `async |conn| …`. There is nothing to implement by hand.
 pub trait AsyncWork<A, T>: AsyncFnOnce(A) -> T + FnOnce(A) -> <Self as AsyncWork<A, T>>::Future {
-    /// What the closure returns when it is called.
+    /// The future that the closure returns.
     type Future: Future<Output = T>;
 }
 
@@ -24,7 +24,7 @@ where
     type Future = Fut;
 }
 
-/// Runs a future to its end or to its panic, for what has to be awaited after either.
+/// Runs a future to its end or to its panic, so that something can be awaited after both.
 pub(super) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {

@@ -1,7 +1,8 @@
-//! Getting rid of a lock whose holder does not let go.
+//! Killing the session that holds a lock.
 
 use super::protocol;
 use crate::{
+    connection_id::ConnectionId,
     driver::{
         blocking::{Blocking, ready},
         status::NamedLockConnection,
@@ -11,20 +12,20 @@ use crate::{
     operator_error::OperatorError,
 };
 
-/// Ends the session that holds the named lock, whatever it is doing, and says which one it was; `None` where none held it.
+/// Kills the session that holds the named lock, and returns its description. Returns `None` if no session held the lock.
 ///
-/// **For an operator, and dangerous.** The holder's program is not asked. Its open transaction is rolled back, its other named
-/// locks are freed, too, and the next waiter gets the lock at once, while the work of the broken section may still be going
-/// on: it learns only from its next statement, or at its end by [`NamedLockError::Lost`](crate::NamedLockError::Lost), that
-/// it is no longer alone. Stop the program first, if you can.
+/// **For an operator, and dangerous.** The holder's program is not asked. Its open transaction is rolled back, and its other named
+/// locks are freed, too. The next waiter gets the lock at once, while the closure of the broken section may still run. That closure
+/// learns only from its next statement, or at its end by [`NamedLockError::Lost`](crate::NamedLockError::Lost), that it is no longer
+/// alone. Stop the program first, if you can.
 ///
-/// The session is looked up, seen to hold the lock still, and killed, until it is seen to hold it no more. When this returns
-/// `Ok`, that session does not hold the lock; another one may.
+/// The session is looked up, checked to still hold the lock, and killed, until it no longer holds the lock. When this function returns
+/// `Ok`, that session does not hold the lock. Another session may.
 ///
 /// # What it does not promise
 ///
-/// Between the last look and the `KILL` the session may have let go by itself; it is ended all the same, out of whatever it
-/// does by then. It is never another session: a server does not give a connection id twice while it runs.
+/// Between the last check and the `KILL`, the session may have released the lock by itself. It is killed nevertheless, whatever it does
+/// at that moment. It is never another session: a server does not reuse a connection id while it runs.
 ///
 /// ```no_run
 /// # use diesel::MysqlConnection;
@@ -32,7 +33,7 @@ use crate::{
 ///
 /// # fn unblock(conn: &mut MysqlConnection, name: &LockName) -> Result<(), OperatorError> {
 /// match break_lock(conn, name)? {
-///     Some(holder) => println!("ended {holder}"),
+///     Some(holder) => println!("killed {holder}"),
 ///     None => println!("`{name}` was free"),
 /// }
 /// # Ok(())
@@ -41,12 +42,40 @@ use crate::{
 ///
 /// # Errors
 ///
-/// * [`OperatorError::HeldHere`] where `conn` itself holds the lock; nothing was done.
-/// * [`OperatorError::Denied`], after a second, where this account may not end sessions of another: that needs
-///   `CONNECTION_ADMIN` (MySQL; and `SYSTEM_USER`, where the holder's account has it), `CONNECTION ADMIN` (MariaDB), or on
-///   old versions `SUPER`. Nothing was ended. For sessions of its own account it needs nothing.
-/// * [`OperatorError::Database`] where the session was told to end, but holds the lock a second later: it may be rolling
-///   back. Try again.
+/// * Returns [`OperatorError::HeldHere`] if `conn` itself holds the lock. Nothing was done.
+/// * Returns [`OperatorError::Denied`], after a second, if this account may not kill the session. To kill sessions of another account, it
+///   needs `CONNECTION_ADMIN` (MySQL; also `SYSTEM_USER`, if the holder's account has it), `CONNECTION ADMIN` (MariaDB), or `SUPER` (old
+///   versions). To kill sessions of its own account, it needs no privilege. Nothing was killed.
+/// * Returns [`OperatorError::Database`] if the session was killed, but still holds the lock a second later. It may be rolling back. Try
+///   again.
 pub fn break_lock<C: NamedLockConnection>(conn: &mut C, name: &LockName) -> Result<Option<SessionInfo>, OperatorError> {
     ready(protocol::break_lock::<Blocking, C>(conn, name))
+}
+
+/// Kills this session if it holds the named lock, and returns whether it did. Like [`break_lock`], for a holder that was looked up before:
+/// no other session is killed, even if the lock has passed on.
+///
+/// ```no_run
+/// # use diesel::MysqlConnection;
+/// use diesel_named_lock::{LockName, operator::{OperatorError, kill_holder}};
+///
+/// # fn unblock(conn: &mut MysqlConnection, name: &LockName) -> Result<(), OperatorError> {
+/// let Some(holder) = name.holder(conn)? else { return Ok(()) };
+/// println!("held by {holder}");
+/// if !kill_holder(conn, name, holder.connection_id)? {
+///     println!("that session no longer holds `{name}`");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// Returns the errors of [`break_lock`].
+pub fn kill_holder<C: NamedLockConnection>(
+    conn: &mut C,
+    name: &LockName,
+    connection_id: ConnectionId,
+) -> Result<bool, OperatorError> {
+    ready(protocol::kill_holder::<Blocking, C>(conn, name, connection_id))
 }

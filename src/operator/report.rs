@@ -1,4 +1,4 @@
-//! What a named lock is worth on a server.
+//! Whether named locks are safe on a server.
 
 use std::fmt;
 
@@ -13,15 +13,15 @@ use crate::driver::{
     status::NamedLockConnection,
 };
 
-/// What [`server_report`] found out about a server. Printed with `{}`, it is for people to read.
+/// The findings of [`server_report`] about a server. `{}` prints them for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerReport {
-    /// Which server this is.
+    /// The product.
     pub product: Product,
-    /// What it answers to `VERSION()`.
+    /// The server's answer to `VERSION()`.
     pub version: String,
-    /// What there is to know, the most severe first.
+    /// The findings, the most severe first.
     pub findings: Vec<Finding>,
 }
 
@@ -29,7 +29,7 @@ pub struct ServerReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Product {
-    /// MySQL, or what can't be told from it.
+    /// MySQL, or a server that can't be distinguished from it.
     MySql,
     /// MariaDB.
     MariaDb,
@@ -41,38 +41,38 @@ pub enum Product {
     Vitess,
 }
 
-/// Something about a server that matters to sections.
+/// A fact about a server that matters to sections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What it is about.
+    /// The topic.
     pub topic: Topic,
-    /// How much it matters.
+    /// The severity.
     pub severity: Severity,
-    /// What is so, and what it means for a named lock.
+    /// The fact, and what it means for a named lock.
     pub meaning: String,
-    /// What to do; empty where there is nothing to do.
+    /// What to do. Empty if there is nothing to do.
     pub advice: String,
 }
 
-/// How much a [`Finding`] matters. The greater, the worse.
+/// The severity of a [`Finding`]. The greater, the worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// Good to know.
     Info,
-    /// Sections are exclusive, but some will fail that need not; or this could not be found out.
+    /// Sections are exclusive, but some will fail without need. Or this could not be found out.
     Warning,
     /// **Sections may not be exclusive here.**
     Danger,
 }
 
-/// What a [`Finding`] is about.
+/// The topic of a [`Finding`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Topic {
     /// Whether a session can hold several named locks at once.
     SeveralLocks,
-    /// A server that is no MySQL or MariaDB, but speaks their language: TiDB, Vitess, Aurora.
+    /// A server that is neither MySQL nor MariaDB, but speaks their protocol: TiDB, Vitess, Aurora.
     Compatibility,
     /// A server that refuses writes.
     ReadOnly,
@@ -84,37 +84,36 @@ pub enum Topic {
     GroupReplication,
     /// Whether a statement outside of a transaction commits what it writes.
     Autocommit,
-    /// Sessions that share the server's threads.
+    /// Whether sessions share the server's threads.
     ThreadPool,
-    /// For how long a session may be idle.
+    /// How long a session may be idle.
     IdleTimeout,
-    /// For how long a statement may run.
+    /// How long a statement may run.
     StatementTimeLimit,
     /// Something between the client and the server.
     Proxy,
 }
 
-/// Looks at the server that `conn` talks to: whether named locks protect there what they seem to.
+/// Checks whether named locks are safe on the server that `conn` is connected to.
 ///
-/// It tells:
+/// The report says:
 ///
 /// - which server this is, and whether a session can hold several locks at once (MySQL from 5.7.5, MariaDB from 10.0.2);
 /// - whether it is a replica or refuses writes;
 /// - whether it is a node of a cluster (Galera, Group Replication), has left it, or has lost its majority;
 /// - whether statements commit nothing by themselves (`autocommit`), and whether sessions share few threads;
 /// - which timeouts would cut a long section short;
-/// - whether something stands in between.
+/// - whether a proxy is in between.
 ///
-/// `docs/deployments.md` tells more of each. It asks some dozen statements and changes nothing. What this account may not
-/// see becomes a finding that says so, with the `GRANT`.
+/// The guide "servers and proxies" says more about each. This function runs about a dozen statements and changes nothing. If this account
+/// may not see something, a finding says so and has the `GRANT`.
 ///
-/// The example `doctor` prints it: `examples/run doctor`.
+/// `named-lock doctor` prints it (feature `cli`).
 ///
 /// # What it does not promise
 ///
-/// It sees one server, from one session, at this moment. A server that is a primary today may be a replica tomorrow. A
-/// proxy that gives every client a server connection of its own, and does not say its name, is not seen; nor is a firewall that
-/// drops idle connections.
+/// It sees one server, from one session, at this moment. A server that is a primary today may be a replica tomorrow. It does not notice a
+/// proxy that gives every client a server connection of its own and does not say its name, nor a firewall that drops idle connections.
 ///
 /// ```no_run
 /// # use diesel::{MysqlConnection, QueryResult};
@@ -130,14 +129,14 @@ pub enum Topic {
 ///
 /// # Errors
 ///
-/// Diesel's, where the server does not answer the plainest of the questions.
+/// Returns Diesel's error if the server does not answer the simplest of the questions.
 #[cfg(feature = "blocking")]
 pub fn server_report<C: NamedLockConnection>(conn: &mut C) -> QueryResult<ServerReport> {
     ready(protocol::server_report::<Blocking, C>(conn))
 }
 
 impl ServerReport {
-    /// The severity of the worst finding.
+    /// Returns the severity of the worst finding.
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, QueryResult};

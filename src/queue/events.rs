@@ -1,14 +1,14 @@
-//! What an application can learn of its sections, to feed its metrics.
+//! The events of sections, for metrics.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{error::NamedLockError, name::LockName};
 
-/// Receives what happens to the sections of a [`NamedLockPool`](crate::pool::NamedLockPool). Every method does nothing by default.
+/// Receives the events of the sections of a [`NamedLockPool`](crate::pool::NamedLockPool). By default, every method does nothing.
 ///
-/// Called on the thread of the section. Apart from [`handle_waited`](Self::handle_waited), nothing is held any more, and it
-/// is the next one's turn already. A panic in a method goes through the section to its caller, and leaves no lock behind.
-/// No end event is sent if the section panics. No event at all is sent if acquiring fails for any reason other than time.
+/// Methods are called on the thread of the section. Except in [`handle_waited`](Self::handle_waited), the section holds nothing any more, and
+/// the next thread may already have its turn. A panic in a method reaches the caller of the section, and leaves no lock behind. No end event
+/// is sent if the section panics. No event at all is sent if acquiring fails for any reason other than a timeout.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,19 +28,19 @@ use crate::{error::NamedLockError, name::LockName};
 /// ```
 #[allow(unused_variables)]
 pub trait HandleLockEvent: fmt::Debug + Send + Sync + 'static {
-    /// A section has got its lock and is about to run its work: **the lock is held meanwhile**, so be quick.
+    /// A section has acquired its lock and is about to run its closure. **The lock is held during this call**, so be quick.
     fn handle_waited(&self, event: WaitedEvent<'_>) {}
 
-    /// A section has ended, with its lock held to the end.
+    /// A section has ended, and held its lock to the end.
     fn handle_held(&self, event: HeldEvent<'_>) {}
 
-    /// A section has ended and handed its lock, held, to the next thread. Besides [`handle_held`](Self::handle_held).
+    /// A section has ended and handed off its lock to the next thread. Called in addition to [`handle_held`](Self::handle_held).
     fn handle_handed_off(&self, event: HandedOffEvent<'_>) {}
 
-    /// A section did not get its lock in time; its work has not run. For `try_with_named_lock`, that it was not free.
+    /// A section did not get its lock in time, and its closure has not run. For `try_with_named_lock`, the lock was not free.
     fn handle_timed_out(&self, event: TimedOutEvent<'_>) {}
 
-    /// A section has run its work, but has lost its lock or a transaction. Instead of [`handle_held`](Self::handle_held).
+    /// A section has run its closure, but has lost its lock or a transaction. Called instead of [`handle_held`](Self::handle_held).
     fn handle_lost(&self, event: LostEvent<'_>) {}
 }
 
@@ -66,37 +66,37 @@ impl<H: HandleLockEvent> HandleLockEvent for Arc<H> {
     }
 }
 
-/// Does nothing: the default.
+/// The default event handler, which does nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct NopLockEventHandler;
 
 impl HandleLockEvent for NopLockEventHandler {}
 
-/// Where the time until the grant went.
+/// The parts of the time until the grant.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct WaitedEvent<'a> {
     /// The section's locks.
     pub names: &'a [LockName],
-    /// Behind other threads of this process, without a connection.
+    /// The time behind other threads of this process, without a connection.
     pub in_queue: Duration,
-    /// For a connection of the pool. Zero where it came with the lock, by hand-off.
+    /// The wait for a connection of the pool. Zero if the connection came with the lock, by a hand-off.
     pub in_checkout: Duration,
-    /// For the server's grant. Zero where the lock came by hand-off.
+    /// The wait for the server's grant. Zero if the lock came by a hand-off.
     pub on_server: Duration,
 }
 
-/// How long a lock was held.
+/// The time for which a lock was held.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct HeldEvent<'a> {
     /// The section's locks.
     pub names: &'a [LockName],
-    /// From the grant to the end that the server has confirmed.
+    /// The time from the grant to the end that the server has confirmed.
     pub held: Duration,
 }
 
-/// A lock that passed to the next thread of this process without being released.
+/// A lock that was handed off to the next thread of this process without a release.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct HandedOffEvent<'a> {
@@ -106,23 +106,23 @@ pub struct HandedOffEvent<'a> {
     pub count: u32,
 }
 
-/// A lock that was not got in time.
+/// A lock that was not acquired in time.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct TimedOutEvent<'a> {
     /// The section's locks.
     pub names: &'a [LockName],
-    /// What the caller gets, or would get: [`Timeout`](NamedLockError::Timeout), which tells where the time went, or
+    /// The error that the caller gets, or would get: [`Timeout`](NamedLockError::Timeout), which says where the time went, or
     /// [`NoConnection`](NamedLockError::NoConnection).
     pub error: &'a NamedLockError,
 }
 
-/// A lock that was not shown to be held to the end.
+/// A lock that was not confirmed to be held to the end.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct LostEvent<'a> {
     /// The section's locks.
     pub names: &'a [LockName],
-    /// What was lost, as in [`Section::error`](crate::Section::error).
+    /// The error, as in [`Section::error`](crate::Section::error).
     pub error: &'a NamedLockError,
 }

@@ -1,4 +1,4 @@
-//! How often a lock goes from one section to the next, and what is told of it.
+//! How often a lock is handed off, and the events for that.
 
 use std::{
     fmt,
@@ -9,7 +9,9 @@ use super::events::{
     HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NopLockEventHandler, TimedOutEvent, WaitedEvent,
 };
 use crate::{
+    deadline::Deadline,
     error::NamedLockError,
+    holder::SessionInfo,
     lock::NamedLock,
     name::LockName,
     section::{Request, outcome::Section},
@@ -19,11 +21,11 @@ use crate::{
 pub(crate) struct HandOffs {
     pub(crate) max: u32,
     pub(crate) max_time: Duration,
-    pub(crate) unconfirmed: bool,
+    pub(crate) group_confirmation: bool,
     pub(crate) event_handler: Box<dyn HandleLockEvent>,
 }
 
-/// What has become of a lock since the server granted it.
+/// The hand-offs of a lock since the server granted it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Chain {
     since: Instant,
@@ -31,7 +33,7 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// The server has just granted it.
+    /// Starts with the server's grant.
     pub(crate) fn new() -> Self {
         Self { since: Instant::now(), hand_offs: 0 }
     }
@@ -41,7 +43,7 @@ impl Chain {
     }
 }
 
-/// Where the time of a section that waits has gone.
+/// The parts of the time that a section has waited.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Waited {
     pub(crate) in_queue: Duration,
@@ -57,22 +59,34 @@ impl Waited {
     }
 }
 
+/// The turn did not come in time. `holder` is the session that holds the lock in the current turn.
+pub(crate) fn timed_out_in_queue(name: &LockName, deadline: Deadline, holder: Option<u64>) -> NamedLockError {
+    NamedLockError::Timeout {
+        name: name.clone(),
+        waited: deadline.elapsed(),
+        in_queue: deadline.elapsed(),
+        in_checkout: Duration::ZERO,
+        holder: holder.map(|session| Box::new(SessionInfo::new(session.into()))),
+    }
+}
+
 impl HandOffs {
     pub(crate) fn new() -> Self {
         Self {
             max: 16,
             max_time: Duration::from_millis(50),
-            unconfirmed: false,
+            group_confirmation: false,
             event_handler: Box::new(NopLockEventHandler),
         }
     }
 
-    /// Whether a section can be handed its lock, and hand it on.
+    /// Whether a section can take part in hand-offs.
     pub(crate) fn are_for(&self, lock: &NamedLock, request: &Request) -> bool {
-        lock.names().len() == 1 && !request.reentrant && request.idle_limit.is_none() && self.max > 0
+        let is_one = lock.names().len() == 1 && request.slots.is_none();
+        is_one && !request.reentrant && request.idle_limit.is_none() && self.max > 0
     }
 
-    /// Whether the lock may change hands once more before it is the turn of other processes.
+    /// Whether the lock may be handed off once more before it is the turn of other processes.
     pub(crate) fn may_follow(&self, chain: Chain) -> bool {
         chain.hand_offs < self.max && chain.since.elapsed() < self.max_time
     }
@@ -105,7 +119,7 @@ impl fmt::Debug for HandOffs {
         f.debug_struct("HandOffs")
             .field("max", &self.max)
             .field("max_time", &self.max_time)
-            .field("unconfirmed", &self.unconfirmed)
+            .field("group_confirmation", &self.group_confirmation)
             .field("event_handler", &self.event_handler)
             .finish()
     }

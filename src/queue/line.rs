@@ -1,5 +1,4 @@
-//! Whose turn it is in this process, for each key: first come, first served. No SQL, no Diesel; model-checked by
-//! `tests/queue-model`.
+//! The queue of this process for each key: first come, first served. No SQL, no Diesel. Model-checked by `tests/queue-model`.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,10 +7,10 @@ use std::{
 
 use super::sync::{Arc, Condvar, Deadline, Mutex, ThreadId, current, lock, wait};
 
-/// One line for each key. Who has the turn may pass a baton to the next one. A clone is the same queue.
+/// One line for each key. The owner of the turn may pass a baton to the next entry. A clone is the same queue.
 pub(crate) struct Queue<K, B, W: Waits = Threads>(Arc<Mutex<Lines<K, B, W>>>);
 
-/// Who stands in line, and how it is called.
+/// An entry of a line, which can be called.
 pub(crate) trait Waits {
     type Who: Copy + Eq;
     type Notice;
@@ -32,14 +31,16 @@ impl Waits for Threads {
 }
 
 struct Lines<K, B, W: Waits> {
-    /// Only lines with somebody in them, and each thread in a line once at most.
+    /// Only lines that are not empty. Each thread is in a line at most once.
     by_key: HashMap<K, Line<B, W>>,
 }
 
 struct Line<B, W: Waits> {
-    /// Whose turn it is; `None` if the turn may move between threads.
+    /// The thread whose turn it is. `None` if the turn may move between threads.
     turn: Option<W::Who>,
-    /// Passed to who has the turn now, and not yet taken up.
+    /// The session that holds the lock in this turn. `None` until it has acquired the lock.
+    holder: Option<u64>,
+    /// Passed to the new owner of the turn, who has not picked it up yet.
     baton: Option<B>,
     waiting: VecDeque<Waiter<W>>,
 }
@@ -50,19 +51,19 @@ struct Waiter<W: Waits> {
     called: Arc<W::Notice>,
 }
 
-/// Why there is no turn.
+/// The reason why there is no turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoTurn {
-    /// It did not come in time.
+    /// The turn did not come in time.
     TimedOut,
-    /// This very thread has it already.
+    /// This same thread already has the turn.
     OwnTurn,
-    /// Who has it waits, through however many others, for a turn that this thread has.
+    /// The current owner is waiting, directly or indirectly, for a turn that this thread owns.
     Circle,
 }
 
 impl<K: Eq + Hash + Clone, B> Queue<K, B> {
-    /// Waits for the turn, with which a baton may come. `takes_baton`: whether this thread has a use for one.
+    /// Waits for the turn, with which a baton may come. `takes_baton` says whether this thread can use a baton.
     pub(crate) fn enter(
         &self,
         key: &K,
@@ -81,7 +82,7 @@ impl<K: Eq + Hash + Clone, B> Queue<K, B> {
             let (guard, timed_out) = wait(&called, lines, deadline);
             lines = guard;
             let line = lines.line(key);
-            // Looked at first: who is called at the last moment has the turn, and must not leave the others without.
+            // Checked first: a thread that is called at the last moment has the turn, and must use it or pass it on.
             if line.turn == Some(me) {
                 return Ok((Turn::new(self, key), line.baton.take()));
             }
@@ -98,7 +99,7 @@ impl<K: Eq + Hash + Clone, B, W: Waits> Queue<K, B, W> {
         Self(Arc::new(Mutex::new(Lines { by_key: HashMap::new() })))
     }
 
-    /// Takes the turn if nobody has it, or else a place in line, to be called by `called`.
+    /// Takes the turn if it is free. Otherwise takes a place in line, which is called by `called`.
     pub(crate) fn line_up(
         &self,
         key: &K,
@@ -114,7 +115,12 @@ impl<K: Eq + Hash + Clone, B, W: Waits> Queue<K, B, W> {
         Err(Place { queue: self.clone(), key: key.clone(), who, is_left: false })
     }
 
-    /// How many wait for the turn.
+    /// Returns the session that holds the lock in the current turn, if there is one.
+    pub(crate) fn holder(&self, key: &K) -> Option<u64> {
+        lock(&self.0).by_key.get(key)?.holder
+    }
+
+    /// The number of entries that wait for the turn.
     pub(crate) fn waiting(&self, key: &K) -> usize {
         lock(&self.0).by_key.get(key).map_or(0, |line| line.waiting.len())
     }
@@ -132,11 +138,12 @@ impl<K, B, W: Waits> Clone for Queue<K, B, W> {
 }
 
 impl<K: Eq + Hash + Clone, B, W: Waits> Lines<K, B, W> {
-    /// Where nobody is in line, the turn comes at once.
+    /// If the line is empty, the turn comes at once.
     fn begin(&mut self, key: &K, turn: W::Who) -> bool {
         let free = !self.by_key.contains_key(key);
         if free {
-            self.by_key.insert(key.clone(), Line { turn: Some(turn), baton: None, waiting: VecDeque::new() });
+            self.by_key
+                .insert(key.clone(), Line { turn: Some(turn), holder: None, baton: None, waiting: VecDeque::new() });
         }
         free
     }
@@ -146,10 +153,10 @@ impl<K: Eq + Hash + Clone, B, W: Waits> Lines<K, B, W> {
     }
 
     fn line(&mut self, key: &K) -> &mut Line<B, W> {
-        self.by_key.get_mut(key).expect("a line stays while somebody is in it")
+        self.by_key.get_mut(key).expect("a line stays while it has an entry")
     }
 
-    /// Gives the turn to the next one, who is to be notified. Removes the line when nobody is left.
+    /// Gives the turn to the next entry, and returns it to be notified. Removes the line if it is empty.
     fn call_next(&mut self, key: &K, baton: Option<B>) -> Option<Arc<W::Notice>> {
         let line = self.line(key);
         let Some(next) = line.waiting.pop_front() else {
@@ -157,6 +164,7 @@ impl<K: Eq + Hash + Clone, B, W: Waits> Lines<K, B, W> {
             return None;
         };
         line.turn = Some(next.who);
+        line.holder = None;
         line.baton = baton;
         Some(next.called)
     }
@@ -166,11 +174,11 @@ impl<K: Eq + Hash + Clone, B, W: Waits> Lines<K, B, W> {
         if in_front == Some(me) {
             return Err(NoTurn::OwnTurn);
         }
-        // Most threads have no turn at all, and so nobody who waits for them.
+        // Most threads have no turn at all, so no thread waits for them.
         if self.by_key.values().all(|line| line.turn != Some(me)) {
             return Ok(());
         }
-        // Ends, since a thread waits in one line at most, and those in line already are in no circle.
+        // This ends, because a thread waits in one line at most, and the threads that are already in line are in no circle.
         while let Some(line) = in_front.and_then(|who| self.by_key.values().find(|line| line.has_waiting(who))) {
             in_front = line.turn;
             if in_front == Some(me) {
@@ -195,7 +203,7 @@ impl<B, W: Waits> Line<B, W> {
     }
 }
 
-/// A place in line. If it is dropped, it is left; if its turn has come meanwhile, that is the next one's, with the baton.
+/// A place in line. If it is dropped, it leaves the line. If its turn had already come, the next entry gets the turn, with the baton.
 pub(crate) struct Place<K: Eq + Hash + Clone, B, W: Waits> {
     queue: Queue<K, B, W>,
     key: K,
@@ -204,7 +212,7 @@ pub(crate) struct Place<K: Eq + Hash + Clone, B, W: Waits> {
 }
 
 impl<K: Eq + Hash + Clone, B, W: Waits> Place<K, B, W> {
-    /// Whether the turn has come, with the baton that may come with it. To be asked again when called.
+    /// Returns the turn if it has come, with the baton that may come with it. Ask again when called.
     pub(crate) fn take_turn(&mut self) -> Option<(Turn<K, B, W>, Option<B>)> {
         self.take_turn_or(|_| ())
     }
@@ -229,14 +237,14 @@ impl<K: Eq + Hash + Clone, B, W: Waits> Drop for Place<K, B, W> {
         let who = self.who;
         let Some((turn, Some(baton))) = self.take_turn_or(|line| line.leave(who)) else { return };
         if let Err((turn, baton)) = turn.pass(baton) {
-            // The next one, if there is one, acquires the lock: it is to be free.
+            // The next entry, if any, acquires the lock, so the lock must be free.
             drop(baton);
             drop(turn);
         }
     }
 }
 
-/// The turn. Ends when dropped, also by a panic; then it is the next one's.
+/// The turn. When it is dropped, also by a panic, the next entry gets it.
 #[must_use = "a turn that is dropped has ended"]
 pub(crate) struct Turn<K: Eq + Hash + Clone, B, W: Waits = Threads> {
     queue: Queue<K, B, W>,
@@ -249,17 +257,22 @@ impl<K: Eq + Hash + Clone, B, W: Waits> Turn<K, B, W> {
         Self { queue: queue.clone(), key: key.clone(), ended: false }
     }
 
-    /// From now on, it is no thread's own, and may move between them: nobody is refused because of it.
+    /// From now on, the turn belongs to no thread, and may move between threads. No thread is refused because of it.
     pub(crate) fn detach(&self) {
         lock(&self.queue.0).line(&self.key).turn = None;
     }
 
-    /// Whether the next one is there and takes a baton. It may leave at any time.
+    /// Sets the session that holds the lock, for the errors of those who wait.
+    pub(crate) fn set_holder(&self, session: u64) {
+        lock(&self.queue.0).line(&self.key).holder = Some(session);
+    }
+
+    /// Whether there is a next entry that can use a baton. It may leave at any time.
     pub(crate) fn can_pass(&self) -> bool {
         lock(&self.queue.0).line(&self.key).next_takes_baton()
     }
 
-    /// Ends the turn and passes the baton to the next one. If there is none that takes it, both come back.
+    /// Ends the turn and passes the baton to the next entry. If there is none that can use it, returns both.
     pub(crate) fn pass(mut self, baton: B) -> Result<(), (Self, B)> {
         let mut lines = lock(&self.queue.0);
         if !lines.line(&self.key).next_takes_baton() {
@@ -271,6 +284,14 @@ impl<K: Eq + Hash + Clone, B, W: Waits> Turn<K, B, W> {
         self.ended = true;
         called.iter().for_each(|next| W::call(next));
         Ok(())
+    }
+}
+
+impl<K: Eq + Hash + Clone, B> Turn<K, B> {
+    /// Whether this thread has no other turn.
+    pub(crate) fn is_only_one(&self) -> bool {
+        let me = Some(current().id());
+        lock(&self.queue.0).by_key.iter().all(|(key, line)| line.turn != me || *key == self.key)
     }
 }
 

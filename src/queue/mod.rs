@@ -1,7 +1,8 @@
-//! Threads, or tasks, of one process that wait for the same lock: whose turn it is, how often it goes from one to the next, and what
-//! is told of it.
+//! Threads, or tasks, of one process that wait for the same lock: their queue, the hand-offs, and the events.
 
 pub(crate) mod events;
+#[cfg(feature = "blocking")]
+pub(crate) mod group;
 pub(crate) mod hand_offs;
 pub(crate) mod line;
 mod sync;

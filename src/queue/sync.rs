@@ -1,4 +1,4 @@
-//! What the queue needs of threads and time. Its model (`tests/queue-model`) puts loom's in this place.
+//! The primitives of the queue. Its model (`tests/queue-model`) replaces them by loom's.
 
 use std::{sync::PoisonError, time::Instant};
 pub(super) use std::{
@@ -6,10 +6,10 @@ pub(super) use std::{
     thread::{ThreadId, current},
 };
 
-/// Until when to wait; `None` is for ever.
+/// Until when to wait. `None` means for ever.
 pub(super) type Deadline = Option<Instant>;
 
-/// Waits for a notice, or until the deadline has passed: then `true`.
+/// Waits for a notice. Returns `true` if the deadline has passed.
 pub(super) fn wait<'m, T>(notice: &Condvar, guard: MutexGuard<'m, T>, deadline: Deadline) -> (MutexGuard<'m, T>, bool) {
     let Some(deadline) = deadline else {
         return (notice.wait(guard).unwrap_or_else(PoisonError::into_inner), false);
@@ -19,7 +19,7 @@ pub(super) fn wait<'m, T>(notice: &Condvar, guard: MutexGuard<'m, T>, deadline: 
     (guard, outcome.timed_out())
 }
 
-/// Nothing panics under the lock; were it so, what it protects is still whole.
+/// Nothing panics under the mutex. Even if it did, what it protects would still be consistent.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Tasks in line.
+//! The queue for tasks.
 
 use std::{
     hash::Hash,
@@ -15,7 +15,7 @@ use crate::deadline::Deadline;
 
 /// A task in line awaits its turn, and leaves the line if its future is dropped.
 ///
-/// Each entry is somebody else's: a task may run several sections side by side, so it can't be said that one waits for the other.
+/// Each entry is independent: a task may run several sections concurrently, so one of them does not necessarily wait for another.
 pub(crate) struct Tasks;
 
 impl Waits for Tasks {
@@ -27,7 +27,7 @@ impl Waits for Tasks {
     }
 }
 
-/// Waits for the turn, with which a baton may come; `None` if it did not come in time.
+/// Waits for the turn, with which a baton may come. Returns `None` if it did not come in time.
 pub(crate) async fn enter<K: Eq + Hash + Clone, B>(
     queue: &Queue<K, B, Tasks>,
     key: &K,
@@ -46,6 +46,6 @@ pub(crate) async fn enter<K: Eq + Hash + Clone, B>(
         }
         None => called.notified().await,
     }
-    // Also if time is up: whoever is called at the last moment has the turn.
+    // Also if time is up: a task that is called at the last moment has the turn.
     place.take_turn()
 }

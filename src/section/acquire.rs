@@ -1,44 +1,56 @@
-//! Acquiring the locks of a section, one by one.
+//! Acquiring the locks of a section: several at once as long as they are free, otherwise one by one.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use diesel::result::{DatabaseErrorKind, Error, QueryResult};
+use diesel::result::Error;
 use log::warn;
 
 use crate::{
     connection_id::ConnectionId,
     deadline::{Deadline, Timeout},
-    driver::{
-        Driver,
-        error_number::error_number,
-        retry::{ask_again, execute_again},
-    },
+    driver::Driver,
     error::NamedLockError,
     idle_limit::IdleLimit,
     log_target::TARGET,
     name::LockName,
+    slots::{Slots, Wanted},
     statement::{
-        acquire::{Answer, GetLock, GetLockOnMysql, GetLockOrAskOnce},
+        acquire::Answer,
         release::{self, ReleaseLock},
-        session_timeouts::{AskTimeouts, SetTimeouts, Timeouts},
-        wait::Wait,
+        several::MOST,
     },
 };
 
 use super::{
     Hold,
     ask::{holds_lock, who_holds},
+    idle_limit::limit_idle_time,
     kill::kill_holder,
+    waiting::{timed_out, wait_for_lock},
 };
 
 /// How the locks of a [`Hold`] are to be acquired.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) deadline: Deadline,
     /// How long the server waits for the first lock: a whole number of seconds stays one, which MySQL waits for best.
     pub(crate) first_wait: Timeout,
     pub(crate) reentrant: bool,
     pub(crate) idle_limit: Option<IdleLimit>,
+    /// Acquire some or all of these, instead of the names.
+    pub(crate) slots: Option<Arc<Slots>>,
+}
+
+impl Request {
+    /// Whether those who want the same acquire it one after the other. A permit may be free although somebody else is just acquiring one.
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.deadline.waits() || self.is_exclusive()
+    }
+
+    /// Whether nobody else may hold the lock at the same time.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.slots.as_ref().is_none_or(|slots| slots.wanted == Wanted::All)
+    }
 }
 
 /// Refuses a connection on which a section can't begin, without I/O.
@@ -55,7 +67,8 @@ impl Hold {
     ///
     /// # Errors
     ///
-    /// Says why not. Then nothing is held, and the connection is sound, or [`Broken`](NamedLockError::Broken).
+    /// Returns an error if a lock was not acquired. Then nothing is held, and the connection is sound unless the error is
+    /// [`Broken`](NamedLockError::Broken).
     pub(crate) async fn acquire<D: Driver<C>, C>(
         &mut self,
         conn: &mut C,
@@ -63,7 +76,7 @@ impl Hold {
     ) -> Result<(), NamedLockError> {
         check::<D, C>(conn, self.names.first())?;
         let Err(error) = self.acquire_all::<D, C>(conn, request).await else { return Ok(()) };
-        // Nothing was written under these locks: all that matters is whether the connection survived it.
+        // Nothing was written under these locks, so it only matters whether the connection survived.
         let was_in_doubt = self.in_doubt;
         let released = self.release::<D, C>(conn).await;
         // Behind a proxy, another session may hold what was acquired.
@@ -85,17 +98,51 @@ impl Hold {
         if let Some(limit) = request.idle_limit {
             self.shorten_timeouts::<D, C>(conn, limit).await?;
         }
-        for index in self.held..self.names.as_slice().len() {
-            if request.reentrant && self.is_held_before::<D, C>(conn, index).await? {
-                self.borrowed.push(index);
-            } else {
-                let wait = if index == 0 { request.first_wait } else { request.deadline.remaining() };
-                self.get_lock::<D, C>(conn, index, request.deadline, wait).await?;
+        if let Some(slots) = &request.slots {
+            match slots.wanted {
+                Wanted::Some(wanted) => return self.acquire_slots::<D, C>(conn, slots, wanted, request).await,
+                Wanted::All if request.reentrant && self.borrow_turnstile::<D, C>(conn, slots).await? => return Ok(()),
+                Wanted::All => self.names = slots.all_names(),
             }
-            self.held = index + 1;
+        }
+        let is_reentrant = request.reentrant && request.slots.is_none();
+        let mut may_upgrade = request.slots.as_deref();
+        let count = self.names.as_slice().len();
+        // Whether the next lock was just seen not to be free.
+        let mut is_taken = false;
+        while self.held < count {
+            let at_once = (count - self.held).min(MOST);
+            // One by one, so that it is known for each lock whether an outer section holds it.
+            if at_once > 1 && !is_taken && !is_reentrant {
+                let acquired = self.get_free_locks::<D, C>(conn, at_once, request.deadline).await?;
+                self.held += acquired;
+                is_taken = acquired < at_once;
+            } else {
+                if let Some(slots) = may_upgrade.take() {
+                    self.refuse_upgrade::<D, C>(conn, slots).await?;
+                }
+                self.acquire_one::<D, C>(conn, request, is_reentrant).await?;
+                self.held += 1;
+                is_taken = false;
+            }
             (self.in_doubt, self.was_free) = (false, false);
         }
         Ok(())
+    }
+
+    async fn acquire_one<D: Driver<C>, C>(
+        &mut self,
+        conn: &mut C,
+        request: &Request,
+        is_reentrant: bool,
+    ) -> Result<(), NamedLockError> {
+        let index = self.held;
+        if is_reentrant && self.is_held_before::<D, C>(conn, index).await? {
+            self.borrowed.push(index);
+            return Ok(());
+        }
+        let wait = if index == 0 { request.first_wait } else { request.deadline.remaining() };
+        self.get_lock::<D, C>(conn, request.deadline, wait).await
     }
 
     async fn shorten_timeouts<D: Driver<C>, C>(
@@ -113,7 +160,11 @@ impl Hold {
     }
 
     /// Asked before the acquire, so that one that is interrupted leaves no doubt whose lock it is.
-    async fn is_held_before<D: Driver<C>, C>(&mut self, conn: &mut C, index: usize) -> Result<bool, NamedLockError> {
+    pub(super) async fn is_held_before<D: Driver<C>, C>(
+        &mut self,
+        conn: &mut C,
+        index: usize,
+    ) -> Result<bool, NamedLockError> {
         match who_holds::<D, C>(conn, self.name(index)).await {
             Ok(found) => {
                 self.was_free = found.is_free();
@@ -127,18 +178,28 @@ impl Hold {
         }
     }
 
-    async fn get_lock<D: Driver<C>, C>(
+    pub(super) async fn get_lock<D: Driver<C>, C>(
         &mut self,
         conn: &mut C,
-        index: usize,
         deadline: Deadline,
         wait: Timeout,
     ) -> Result<(), NamedLockError> {
         self.in_doubt = true;
-        let name = self.name(index).clone();
-        match wait_for_lock::<D, C>(conn, &name, deadline, wait).await? {
+        let answer = wait_for_lock::<D, C>(conn, self.name(self.held), deadline, wait).await?;
+        self.check_answer::<D, C>(conn, answer, deadline).await
+    }
+
+    /// Whether the next lock, and those that were requested with it, are held now.
+    pub(super) async fn check_answer<D: Driver<C>, C>(
+        &mut self,
+        conn: &mut C,
+        answer: Answer,
+        deadline: Deadline,
+    ) -> Result<(), NamedLockError> {
+        let name = self.name(self.held).clone();
+        match answer {
             Answer::Granted(session) => {
-                let checked = self.check_session::<D, C>(conn, index, session);
+                let checked = self.check_session::<D, C>(conn, self.held, session);
                 if checked.is_err() {
                     // If that fails, the other session may end with this connection, which is marked.
                     let _ = kill_holder::<D, C>(conn, session, &name).await;
@@ -158,7 +219,7 @@ impl Hold {
         }
     }
 
-    /// All locks are to be held by one session. A proxy may hand them out by the statement.
+    /// All locks must be held by one session. A proxy may send each statement to another one.
     fn check_session<D: Driver<C>, C>(
         &mut self,
         conn: &mut C,
@@ -175,8 +236,8 @@ impl Hold {
         Ok(())
     }
 
-    /// Undoes the grant, once: the session may have held the lock before, and that stays so.
-    async fn refuse_pseudo_id<D: Driver<C>, C>(
+    /// Releases the lock once. If the session held it before, it still does.
+    pub(super) async fn refuse_pseudo_id<D: Driver<C>, C>(
         &mut self,
         conn: &mut C,
         name: LockName,
@@ -206,138 +267,30 @@ impl Hold {
         who_holds::<D, C>(conn, name).await.is_ok_and(|found| found.holder == Some(self.session))
     }
 
-    /// After an acquire with no clear answer: the lock may be held all the same.
+    /// After an acquire with no clear answer, the lock may be held.
     ///
-    /// Release it if it was seen to be free before. Otherwise don't: it may belong to an outer section, which would then continue without its lock. Killing the session is
-    /// safe for both.
+    /// Release it if it was seen to be free before. Otherwise don't: it may belong to an outer section, which would then continue
+    /// without its lock. Killing the session is safe for both.
     pub(super) async fn settle<D: Driver<C>, C>(&mut self, conn: &mut C) {
+        match self.slots.clone() {
+            Some(slots) => self.settle_slots::<D, C>(conn, &slots).await,
+            None => self.settle_next::<D, C>(conn).await,
+        }
+        // Only now, because a hook of the application may have panicked.
+        self.in_doubt = false;
+    }
+
+    async fn settle_next<D: Driver<C>, C>(&mut self, conn: &mut C) {
         let name = self.name(self.held);
         match holds_lock::<D, C>(conn, name).await {
             Ok(false) => {}
             Ok(true) if self.was_free && self.is_holder::<D, C>(conn, name).await => self.held += 1,
             _ => self.kill::<D, C>(conn).await,
         }
-        self.in_doubt = false;
     }
 }
 
-/// Shortens the session's timeouts, and keeps what they were before in `before`.
-pub(crate) async fn limit_idle_time<D: Driver<C>, C>(
-    conn: &mut C,
-    limit: IdleLimit,
-    before: &mut Option<Timeouts>,
-) -> QueryResult<()> {
-    let timeouts = ask_again::<D, C, _>(conn, &AskTimeouts).await?;
-    *before = Some(timeouts);
-    execute_again::<D, C, _>(conn, SetTimeouts(timeouts.at_most(limit.seconds()))).await
-}
-
-/// Waits in the server's queue.
-///
-/// # Errors
-///
-/// Says why there was no answer. **The lock may be held all the same.**
-async fn wait_for_lock<D: Driver<C>, C>(
-    conn: &mut C,
-    name: &LockName,
-    deadline: Deadline,
-    wait: Timeout,
-) -> Result<Answer, NamedLockError> {
-    match Wait::from(wait) {
-        Wait::Seconds(seconds) => match D::ask(conn, &GetLock { name, seconds }).await {
-            Ok(answer) => Ok(answer),
-            Err(error) => match error_number::<D, C>(conn, &error).await {
-                Some(MYSQL_TIME_LIMIT) if deadline.waits() => {
-                    wait_beyond_limit::<D, C>(conn, name, deadline, error).await
-                }
-                number => Err(explain(name, deadline, number, error)),
-            },
-        },
-        Wait::Millis(millis) => wait_for_millis::<D, C>(conn, name, deadline, millis).await,
-    }
-}
-
-/// MySQL asks once first, so that a free lock costs it one round trip, too.
-async fn wait_for_millis<D: Driver<C>, C>(
-    conn: &mut C,
-    name: &LockName,
-    deadline: Deadline,
-    millis: u32,
-) -> Result<Answer, NamedLockError> {
-    let question = GetLockOrAskOnce { name, seconds: f64::from(millis) / 1000.0 };
-    match D::ask(conn, &question).await {
-        Ok((Answer::Busy, false)) => wait_by_hint::<D, C>(conn, name, deadline).await,
-        Ok((answer, _)) => Ok(answer),
-        Err(error) => Err(explain(name, deadline, error_number::<D, C>(conn, &error).await, error)),
-    }
-}
-
-/// The session's `max_execution_time` has ended the wait. A hint on each acquire would prevent that, but costs a section 4–5 %.
-async fn wait_beyond_limit<D: Driver<C>, C>(
-    conn: &mut C,
-    name: &LockName,
-    deadline: Deadline,
-    limited: Error,
-) -> Result<Answer, NamedLockError> {
-    // The grant may have come at that very moment.
-    match holds_lock::<D, C>(conn, name).await {
-        Ok(false) => wait_by_hint::<D, C>(conn, name, deadline).await,
-        _ => Err(explain(name, deadline, Some(MYSQL_TIME_LIMIT), limited)),
-    }
-}
-
-/// Waits on MySQL for as long as remains, by a time limit that overrides the session's.
-async fn wait_by_hint<D: Driver<C>, C>(
-    conn: &mut C,
-    name: &LockName,
-    deadline: Deadline,
-) -> Result<Answer, NamedLockError> {
-    let millis = match deadline.remaining() {
-        Timeout::After(time) => u32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX),
-        Timeout::Never => u32::MAX,
-    };
-    if millis == 0 {
-        return Ok(Answer::Busy);
-    }
-    match D::ask(conn, &GetLockOnMysql { name, millis }).await {
-        Ok(answer) => Ok(answer),
-        Err(error) => match error_number::<D, C>(conn, &error).await {
-            // This statement's own limit. No answer: the lock is in doubt. The longest limit is no timeout, but 49 days.
-            Some(MYSQL_TIME_LIMIT) if millis < u32::MAX => Err(timed_out(name.clone(), deadline)),
-            None if deadline.has_passed() => Err(timed_out(name.clone(), deadline)),
-            number => Err(explain(name, deadline, number, error)),
-        },
-    }
-}
-
-const MYSQL_TIME_LIMIT: i32 = 3024;
-
-/// Why the server refused, by the number of its error; `None` is one that can't be asked for any more, or that the session keeps
-/// no record of (`max_error_count = 0`).
-fn explain(name: &LockName, deadline: Deadline, number: Option<i32>, source: Error) -> NamedLockError {
-    let name = name.clone();
-    let is_deadlock = matches!(source, Error::DatabaseError(DatabaseErrorKind::SerializationFailure, _));
-    match number {
-        Some(1213 | 3058) => NamedLockError::Deadlock { name, source: Some(source) },
-        _ if is_deadlock => NamedLockError::Deadlock { name, source: Some(source) },
-        Some(1317 | 1969 | MYSQL_TIME_LIMIT) | None => {
-            NamedLockError::Interrupted { name, waited: deadline.elapsed(), source: Some(source) }
-        }
-        Some(_) => NamedLockError::Refused { name, source },
-    }
-}
-
-fn timed_out(name: LockName, deadline: Deadline) -> NamedLockError {
-    NamedLockError::Timeout {
-        name,
-        waited: deadline.elapsed(),
-        in_queue: Duration::ZERO,
-        in_checkout: Duration::ZERO,
-        holder: None,
-    }
-}
-
-/// What an error is if the connection did not survive it.
+/// Returns `Broken` if the connection did not survive the error.
 fn broken(error: NamedLockError) -> NamedLockError {
     match error {
         NamedLockError::Deadlock { name, source } | NamedLockError::Interrupted { name, source, .. } => {

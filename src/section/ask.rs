@@ -1,13 +1,16 @@
-//! Questions about a lock, and about the session. All may be asked twice, since `KILL QUERY` may strike each.
+//! Questions about a lock, and about the session. All may be asked twice, because `KILL QUERY` may strike each.
 
 use std::time::Duration;
 
 use diesel::result::{Error, QueryResult};
 
+#[cfg(feature = "blocking")]
+use crate::statement::held_on::{HeldOn, ServerRun};
 use crate::{
     connection_id::ConnectionId,
     driver::{
         Driver,
+        out_of_step::OutOfStep,
         retry::{ask_again, batch_again},
     },
     holder::SessionInfo,
@@ -15,7 +18,7 @@ use crate::{
     statement::{
         leftovers::ROLLBACK,
         ping::Ping,
-        process_list::{DescribeSession, Process},
+        process_list::{DescribeSession, Process, ProcessList},
         session_timeouts::AskTimeouts,
         who_am_i::WhoAmI,
         who_holds::{Holding, WhoHolds},
@@ -26,23 +29,29 @@ use crate::{
 ///
 /// # Errors
 ///
-/// The first one.
+/// Returns the first error.
 pub(crate) async fn roll_back_plainly<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
     batch_again::<D, C>(conn, ROLLBACK).await
 }
 
-/// Who holds the lock.
+/// Returns the holder of the lock.
 pub(crate) async fn who_holds<D: Driver<C>, C>(conn: &mut C, name: &LockName) -> QueryResult<Holding> {
     ask_again::<D, C, _>(conn, &WhoHolds { name }).await
 }
 
-/// Whether this very session holds the lock, whatever its `pseudo_thread_id`.
+/// Returns the holder of the lock, and the server.
+#[cfg(feature = "blocking")]
+pub(crate) async fn held_on<D: Driver<C>, C>(conn: &mut C, name: &LockName) -> QueryResult<(Holding, ServerRun)> {
+    ask_again::<D, C, _>(conn, &HeldOn::new(name)).await
+}
+
+/// Returns whether this session holds the lock, whatever its `pseudo_thread_id`.
 pub(crate) async fn holds_lock<D: Driver<C>, C>(conn: &mut C, name: &LockName) -> QueryResult<bool> {
     let found = who_holds::<D, C>(conn, name).await?;
     Ok(found.is_asker() || !found.is_free() && Some(who_am_i::<D, C>(conn).await?) == found.holder)
 }
 
-/// The session that holds the lock, described as far as the server lets this account see it.
+/// Returns the session that holds the lock, as far as the server shows it to this account.
 pub(crate) async fn describe_holder<D: Driver<C>, C>(
     conn: &mut C,
     name: &LockName,
@@ -51,27 +60,33 @@ pub(crate) async fn describe_holder<D: Driver<C>, C>(
     Ok(Some(describe_session::<D, C>(conn, holder).await))
 }
 
-/// A session as far as the server lets this account see it: its id, at least.
+/// Describes a session as far as the server shows it to this account: at least its id.
 pub(crate) async fn describe_session<D: Driver<C>, C>(conn: &mut C, session: ConnectionId) -> SessionInfo {
-    let described = ask_again::<D, C, _>(conn, &DescribeSession::of(session)).await;
-    described.unwrap_or_else(|_| Process::default().into_holder(session))
+    for list in [ProcessList::InformationSchema, ProcessList::PerformanceSchema] {
+        match ask_again::<D, C, _>(conn, &DescribeSession::of(session, list)).await {
+            Ok(described) => return described,
+            Err(error) if OutOfStep::is(&error) => break,
+            Err(_) => {}
+        }
+    }
+    Process::default().into_holder(session)
 }
 
-/// Whether the session still answers. One round trip.
+/// Checks that the session still answers. One round trip.
 ///
 /// # Errors
 ///
-/// If the session is gone, or was struck at each attempt.
+/// Returns an error if the session is gone, or was struck at each attempt.
 pub(crate) async fn ping<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
     ask_again::<D, C, _>(conn, &Ping).await
 }
 
-/// For how long the server lets this session be idle.
+/// Returns how long the server lets this session be idle.
 pub(crate) async fn longest_idle_time<D: Driver<C>, C>(conn: &mut C) -> QueryResult<Duration> {
     Ok(Duration::from_secs(ask_again::<D, C, _>(conn, &AskTimeouts).await?.wait))
 }
 
-/// By which id others see this session.
+/// Returns the id by which other sessions see this one.
 pub(super) async fn who_am_i<D: Driver<C>, C>(conn: &mut C) -> QueryResult<ConnectionId> {
     ask_again::<D, C, _>(conn, &WhoAmI::new()).await?.ok_or(Error::NotFound)
 }

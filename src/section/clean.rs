@@ -1,4 +1,4 @@
-//! Undoing what raw SQL has left in a session.
+//! Cleans up what raw SQL has left in a session.
 
 use diesel::result::QueryResult;
 
@@ -13,7 +13,7 @@ use crate::{
 
 use super::ask::roll_back_plainly;
 
-/// What was found, and is no more.
+/// What was found and removed.
 pub(crate) struct Cleaned {
     pub(crate) session: ConnectionId,
     /// A lock that was acquired twice counts twice.
@@ -23,11 +23,12 @@ pub(crate) struct Cleaned {
 
 /// Releases every named lock of the session and rolls back what is open, unless it is to be kept open.
 ///
-/// One round trip on MariaDB, two on MySQL, if there is nothing to do. The locks go first: nobody has seen what is rolled back.
+/// One round trip on MariaDB, two on MySQL, if there is nothing to do. The locks are released first, because no other session has seen
+/// what is rolled back.
 ///
 /// # Errors
 ///
-/// If it was not confirmed. Neither is then known.
+/// Returns an error if the clean-up was not confirmed. Then it is unknown what was left.
 pub(crate) async fn clean_session<D: Driver<C>, C>(conn: &mut C, keeps_open: bool) -> QueryResult<Cleaned> {
     let Leftovers { session, locks, in_transaction } = ask_again::<D, C, _>(conn, &ReleaseAllLocks).await?;
     let transaction = match in_transaction {

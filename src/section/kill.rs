@@ -17,12 +17,12 @@ use crate::{
 
 use super::ask::who_holds;
 
-/// Kills the session of this very connection, from within. The server rolls back, then frees the locks, soon after.
+/// Kills the session of this connection, from within. Soon after, the server rolls back and frees the locks.
 ///
-/// Best effort: a connection that is gone has no session any more, or won't have it for long.
+/// This is best effort: if the connection is gone, its session is gone, too, or soon will be.
 pub(crate) async fn kill_own<D: Driver<C>, C>(conn: &mut C) {
-    // `KILL QUERY` may strike this statement, too, and it fails also if it succeeds. Once the connection is gone, nothing more
-    // is sent.
+    // `KILL QUERY` may strike this statement, too. And it returns an error even if it succeeds. Once the connection is gone, nothing more is
+    // sent.
     let mut pauses = pauses();
     while D::kill_own(conn).await {
         let Some(pause) = pauses.next() else {
@@ -33,8 +33,8 @@ pub(crate) async fn kill_own<D: Driver<C>, C>(conn: &mut C) {
     }
 }
 
-/// Kills another session if it holds the lock, and waits until it does no more. Returns `false` if it was not seen to hold it:
-/// this connection may even talk to another server, whose session of this id has done nothing.
+/// Kills another session if it holds the lock, and waits until it no longer holds it. Returns `false` if that session did not seem to hold the
+/// lock: this connection may even talk to another server, whose session with this id is innocent.
 ///
 /// # Errors
 ///
@@ -44,7 +44,7 @@ pub(crate) async fn kill_holder<D: Driver<C>, C>(
     session: ConnectionId,
     name: &LockName,
 ) -> QueryResult<bool> {
-    /// A second in all. Most sessions are gone after the first.
+    /// One second in total. Most sessions are gone after the first pause.
     const PAUSES: u64 = 44;
 
     let mut killed = Ok(());

@@ -1,36 +1,37 @@
 //! Releasing the locks of a section, and finding out whether they were held to the end.
 
-use diesel::result::{Error, QueryResult};
+use diesel::{
+    expression::QueryMetadata,
+    mysql::Mysql,
+    result::{Error, QueryResult},
+};
 use log::warn;
 
 use crate::{
     connection_id::ConnectionId,
-    driver::{
-        Driver,
-        out_of_step::OutOfStep,
-        retry::{ask_again, execute_again},
-    },
+    driver::{Driver, out_of_step::OutOfStep, retry::ask_again},
     error::NamedLockError,
     log_target::TARGET,
     name::LockName,
     statement::{
+        Statement,
         release::{Answer, ReleaseLock},
-        session_timeouts::SetTimeouts,
     },
 };
 
 use super::{
     Hold,
     ask::{roll_back_plainly, who_am_i, who_holds},
-    kill::{kill_holder, kill_own},
+    idle_limit::{give_up_session, restore_timeouts},
+    kill::kill_holder,
 };
 
 impl Hold {
-    /// Rolls back what the work left open, then releases every lock, last first. May be called again after a panic in it.
+    /// Rolls back what the closure left open, then releases every lock, last first. May be called again after it panicked.
     ///
     /// # Errors
     ///
-    /// Says what was lost: a lock or a transaction. Nothing is held all the same, or the session was killed.
+    /// Returns what was lost: a lock or a transaction. In any case, nothing is held, or the session was killed.
     pub(crate) async fn release<D: Driver<C>, C>(&mut self, conn: &mut C) -> Result<(), NamedLockError> {
         if self.in_doubt {
             self.settle::<D, C>(conn).await;
@@ -43,22 +44,26 @@ impl Hold {
         while let Some(last) = self.held.checked_sub(1) {
             let this = match other {
                 Some(other) => Err(self.explain_swap::<D, C>(conn, last, other).await),
+                None if last > 0 && self.borrowed.is_empty() && !self.killed => {
+                    self.release_several::<D, C>(conn).await
+                }
                 None => self.release_one::<D, C>(conn, last).await,
             };
-            self.held = last;
+            self.held = self.held.min(last);
             released = released.and(this);
         }
         match (rolled_back, released) {
             (Err(left_open @ NamedLockError::TransactionLeftOpen { .. }), Err(lost)) => {
-                warn!(target: TARGET, connection = self.session.get(); "{left_open}");
+                let connection = self.session.get();
+                warn!(target: TARGET, connection; "{left_open} (connection {connection})");
                 Err(lost)
             }
             (rolled_back, released) => rolled_back.and(released),
         }
     }
 
-    /// Before the release: after it, the next holder could read what is not yet undone. Returns the session of a connection
-    /// that the work put in place of this one: its transaction is not to be rolled back here.
+    /// Rolls back before the release, because afterwards the next holder could read what is not yet undone. If the closure put another
+    /// connection in place of this one, returns its session: the transaction of that one must not be rolled back here.
     async fn roll_back<D: Driver<C>, C>(&mut self, conn: &mut C) -> Result<Option<ConnectionId>, NamedLockError> {
         let depth = D::depth(conn);
         if self.killed || self.held == 0 || matches!(depth, Ok(0)) {
@@ -78,14 +83,28 @@ impl Hold {
         }
     }
 
-    async fn release_one<D: Driver<C>, C>(&mut self, conn: &mut C, index: usize) -> Result<(), NamedLockError> {
+    pub(super) async fn release_one<D: Driver<C>, C>(
+        &mut self,
+        conn: &mut C,
+        index: usize,
+    ) -> Result<(), NamedLockError> {
+        if !self.killed && self.borrowed.contains(&index) {
+            return self.check_outer_hold::<D, C>(conn, index).await;
+        }
+        self.release_held::<D, C>(conn, index, false).await
+    }
+
+    /// `was_released`: once already, and the lock was held still.
+    pub(super) async fn release_held<D: Driver<C>, C>(
+        &mut self,
+        conn: &mut C,
+        index: usize,
+        was_released: bool,
+    ) -> Result<(), NamedLockError> {
         if self.killed {
             return Err(self.lost(index, None));
         }
-        if self.borrowed.contains(&index) {
-            return self.check_outer_hold::<D, C>(conn, index).await;
-        }
-        let (answer, struck) = self.send_release::<D, C>(conn, index, self.session).await;
+        let (answer, struck) = self.send_release::<D, C>(conn, index, self.session, was_released).await;
         match answer {
             Ok(Answer::Released) => Ok(()),
             Ok(Answer::NotHeld) => Err(self.lost(index, struck)),
@@ -97,34 +116,30 @@ impl Hold {
         }
     }
 
-    /// As often as the lock is held. `KILL QUERY` may strike it, and the lock may be held still, and then has been all the time.
-    /// The second part is what the first attempt failed with.
+    /// Releases the lock as often as it is held. If `KILL QUERY` strikes and the lock is still held, then it was held all the time.
+    /// The second value is the error of the first attempt.
     async fn send_release<D: Driver<C>, C>(
         &self,
         conn: &mut C,
         index: usize,
         asker: ConnectionId,
+        mut was_released: bool,
     ) -> (QueryResult<Answer>, Option<Error>) {
         let release = ReleaseLock { name: self.name(index), session: asker.get(), seen_as: self.session };
-        let (mut answer, struck) = match D::ask(conn, &release).await {
-            Err(error) if OutOfStep::is(&error) => (Err(error), None),
-            Err(error) => (ask_again::<D, C, _>(conn, &release).await, Some(error)),
-            answer => (answer, None),
-        };
-        let mut released = false;
+        let (mut answer, struck) = ask_to_release::<D, C, _>(conn, &release).await;
         while let Ok(Answer::HeldAgain) = answer {
-            released = true;
+            was_released = true;
             answer = ask_again::<D, C, _>(conn, &release).await;
         }
         match answer {
             // The release that was struck may have been the last.
-            Ok(Answer::NotHeld) if released => (Ok(Answer::Released), struck),
+            Ok(Answer::NotHeld) if was_released => (Ok(Answer::Released), struck),
             Err(error) => (Err(struck.unwrap_or(error)), None),
             answer => (answer, struck),
         }
     }
 
-    /// The session says that it is another one: the work has set its `pseudo_thread_id`, or swapped the connection.
+    /// The session has another id: the closure has set its `pseudo_thread_id`, or swapped the connection.
     async fn release_elsewhere<D: Driver<C>, C>(&mut self, conn: &mut C, index: usize) -> Result<(), NamedLockError> {
         let found = match self.other_session::<D, C>(conn).await {
             Ok(Some(other)) => return Err(self.explain_swap::<D, C>(conn, index, other).await),
@@ -135,7 +150,7 @@ impl Hold {
             Err(source) => Err(source),
         };
         let released = match found {
-            Ok(found) => self.send_release::<D, C>(conn, index, found.asker).await.0,
+            Ok(found) => self.send_release::<D, C>(conn, index, found.asker, false).await.0,
             Err(source) => Err(source),
         };
         match released {
@@ -148,7 +163,7 @@ impl Hold {
         }
     }
 
-    /// An outer section continues to hold the lock; this one only makes sure that it has been so.
+    /// Checks that the outer section, which continues to hold the lock, has held it until now.
     async fn check_outer_hold<D: Driver<C>, C>(&self, conn: &mut C, index: usize) -> Result<(), NamedLockError> {
         let found = match who_holds::<D, C>(conn, self.name(index)).await {
             Ok(found) => found,
@@ -163,14 +178,14 @@ impl Hold {
         }
     }
 
-    /// `None` if the connection is still that of the session which acquired the locks; otherwise, which session it is of.
+    /// Returns `None` if the connection is still the one that acquired the locks. Otherwise, returns its session.
     async fn other_session<D: Driver<C>, C>(&self, conn: &mut C) -> QueryResult<Option<ConnectionId>> {
         let asker = who_holds::<D, C>(conn, self.names.first()).await?.asker;
         let is_this = asker == self.session || who_am_i::<D, C>(conn).await? == self.session;
         Ok((!is_this).then_some(asker))
     }
 
-    /// Kills the session that the work has swapped out, if it still holds the lock, and no outer section does by it.
+    /// Kills the session that the closure has swapped out, if it still holds the lock, and not for an outer section.
     async fn explain_swap<D: Driver<C>, C>(&self, conn: &mut C, index: usize, other: ConnectionId) -> NamedLockError {
         let killed = match self.borrowed.contains(&index) {
             true => Ok(false),
@@ -192,26 +207,37 @@ impl Hold {
         NamedLockError::ConnectionSwapped { name, expected: self.session, found, ended, source }
     }
 
-    /// After the release, if an idle limit has shortened the session's timeouts. Kills the session if they can't be restored:
-    /// nobody is to be surprised later by timeouts so short.
+    /// Restores the timeouts that an idle limit has shortened.
     pub(crate) async fn restore_timeouts<D: Driver<C>, C>(&mut self, conn: &mut C) {
-        let Some(before) = self.timeouts else { return };
-        // With a pseudo id, the statement, which looks at `CONNECTION_ID()`, would leave this session's timeouts alone.
-        let restored =
-            self.killed || !self.has_pseudo_id && execute_again::<D, C, _>(conn, SetTimeouts(before)).await.is_ok();
-        if !restored {
-            D::mark_broken(conn);
-            kill_own::<D, C>(conn).await;
-            warn!(target: TARGET, "a session was killed, since its timeouts could not be restored");
+        match self.timeouts {
+            Some(before) if !self.killed && !self.has_pseudo_id => restore_timeouts::<D, C>(conn, before).await,
+            // With a pseudo id, the statement would not change this session's timeouts, because it looks at `CONNECTION_ID()`.
+            Some(_) if !self.killed => give_up_session::<D, C>(conn).await,
+            _ => {}
         }
         self.timeouts = None;
+    }
+}
+
+/// The second value is the error of the first attempt, if there was another attempt.
+pub(super) async fn ask_to_release<D: Driver<C>, C, S: Statement>(
+    conn: &mut C,
+    release: &S,
+) -> (QueryResult<S::Answer>, Option<Error>)
+where
+    Mysql: QueryMetadata<S::SqlType>,
+{
+    match D::ask(conn, release).await {
+        Err(error) if OutOfStep::is(&error) => (Err(error), None),
+        Err(error) => (ask_again::<D, C, _>(conn, release).await, Some(error)),
+        answer => (answer, None),
     }
 }
 
 /// Rolls back whatever is open, through Diesel, as long as the depth falls.
 async fn roll_back_all<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
     loop {
-        // In error, after a `ROLLBACK` in the work that failed: Diesel sends no other, and the mark stays.
+        // In error, because a `ROLLBACK` in the closure failed: Diesel sends no other, and the mark stays.
         let Ok(depth) = D::depth(conn) else { return roll_back_plainly::<D, C>(conn).await };
         if depth == 0 {
             return Ok(());

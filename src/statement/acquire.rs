@@ -1,4 +1,4 @@
-//! Asking for a lock.
+//! The acquire of a lock.
 
 use diesel::{
     mysql::Mysql,
@@ -10,14 +10,14 @@ use diesel::{
 use super::{Statement, cached, not_cached, push_name};
 use crate::{connection_id::ConnectionId, name::LockName};
 
-/// What the server said.
+/// The server's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// This session holds the lock now, and did not before.
     Granted(ConnectionId),
     /// The same, unless the session held it before: its `pseudo_thread_id` is set, so `CONNECTION_ID()` is not its id.
     GrantedUnderPseudoId,
-    /// This session held it before; nothing was added.
+    /// This session already held it. Nothing was added.
     HeldBefore(ConnectionId),
     /// Another session holds it.
     Busy,
@@ -65,7 +65,7 @@ fn push_question<'b>(out: &mut AstPass<'_, 'b, Mysql>, name: &'b LockName) -> Qu
 }
 
 /// The session's id, or NULL if this is not what others see it by. Right after the answer, whose lock it looks at.
-fn push_session<'b>(out: &mut AstPass<'_, 'b, Mysql>, name: &'b LockName) -> QueryResult<()> {
+pub(super) fn push_session<'b>(out: &mut AstPass<'_, 'b, Mysql>, name: &'b LockName) -> QueryResult<()> {
     out.push_sql("IF(IS_USED_LOCK(");
     push_name(out, name)?;
     out.push_sql(") = CONNECTION_ID(), CONNECTION_ID(), NULL)");

@@ -25,7 +25,7 @@ impl Failed {
 /// After which failures a statement is asked again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Unless {
-    /// `KILL QUERY` struck the statement, and the transaction around it goes on.
+    /// `KILL QUERY` struck the statement, and the transaction around it continues.
     Struck,
     /// The same, or the number could not be asked for: it was struck, too, or the connection is gone.
     Interrupted,

@@ -10,9 +10,9 @@ use diesel::{
 
 use super::select::NumberedSelect;
 
-/// Taken for the question `S`, which the connection has prepared, but has no parameters.
+/// Looks like the question `S`, which the connection has prepared, but has no parameters.
 ///
-/// mysql_async finds that out before any I/O, also while rows arrive, and closes the connection.
+/// mysql_async notices that before any I/O, also while rows arrive, and closes the connection.
 pub(crate) struct WithoutParameters<S>(PhantomData<fn(S)>);
 
 impl<S> WithoutParameters<S> {

@@ -1,4 +1,4 @@
-//! Killing a session, which frees every lock that it holds.
+//! The `KILL` of a session, which frees every lock that it holds.
 
 use diesel::{
     mysql::Mysql,
@@ -9,13 +9,12 @@ use diesel::{
 use super::not_cached;
 use crate::connection_id::ConnectionId;
 
-/// Kills the session that says it.
+/// Kills the session that sends it.
 ///
-/// Prepared, since as text it would count for the account's `MAX_QUERIES_PER_HOUR`, and may be refused for that.
+/// Prepared, because as text it would count for the account's `MAX_QUERIES_PER_HOUR`, and might be refused.
 pub(crate) struct KillOwn;
 
-/// The way out of a session that can't be killed: a Galera node without a majority refuses its own `KILL` with error 1047, but
-/// not this.
+/// For a session that can't be killed: a Galera node without a majority refuses `KILL` of the own session with error 1047, but not this.
 pub(crate) struct ExpireOwn;
 
 pub(crate) struct Kill(pub(crate) ConnectionId);
@@ -46,7 +45,7 @@ impl QueryFragment<Mysql> for Kill {
 
 not_cached!(KillOwn, ExpireOwn, Kill);
 
-/// As text: in the answer to this, an async connection whose future was dropped can't get stuck.
+/// As text, because an async connection whose future was dropped can't get stuck in the answer to that.
 #[cfg(feature = "async")]
 pub(crate) const KILL_OWN: &str = "KILL CONNECTION_ID()";
 

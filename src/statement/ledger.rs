@@ -12,7 +12,7 @@ use diesel::{
     mysql::{Mysql, MysqlValue},
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     result::QueryResult,
-    sql_types::{BigInt, Binary, Datetime, Integer, Nullable, Unsigned},
+    sql_types::{BigInt, Binary, Bool, Datetime, Integer, Nullable, Unsigned},
 };
 
 use super::server_time::ServerTime;
@@ -50,6 +50,7 @@ pub(crate) struct Entry {
     /// The connection id of this session.
     own_id: u64,
     autocommit: i64,
+    is_settled: bool,
 }
 
 /// Whatever was written there by hand is shown as well as it can be.
@@ -70,9 +71,18 @@ impl Entry {
         !self.key.is_empty()
     }
 
+    pub(crate) fn key(&self) -> Option<String> {
+        self.is_for_key().then(|| String::from_utf8_lossy(&self.key).into_owned())
+    }
+
     /// Whether this session wrote it.
     pub(crate) fn is_own(&self) -> bool {
         self.connection_id == self.own_id
+    }
+
+    /// Whether nobody held the job's lock when this was read, and nothing was read that is not committed.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_settled
     }
 
     /// Whether each statement of this session is committed by itself.
@@ -82,6 +92,8 @@ impl Entry {
 }
 
 struct ReadRows<'a>(Rows<'a>);
+
+struct ReadAll;
 
 struct WriteStart<'a, const HAS_KEY: bool>(Rows<'a>, Start<'a>);
 
@@ -103,15 +115,36 @@ impl Rows<'_> {
     }
 }
 
+const COLUMNS: &str = "job_key, runs, started_at, counts_from, ended_at, CAST(error AS BINARY), CAST(host AS BINARY), \
+                       process_id, connection_id, UTC_TIMESTAMP(6), CONNECTION_ID(), @@autocommit";
+
 impl QueryFragment<Mysql> for ReadRows<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT ");
+        out.push_sql(COLUMNS);
+        out.push_sql(", IS_USED_LOCK(");
+        out.push_bind_param::<Binary, _>(self.0.job)?;
+        // MariaDB leaves out comments of MySQL from 5.7 on, and reads its own (MariaDB manual, "Comment Syntax"). MySQL has the new name
+        // since 5.7.20, and only that one since 8.0.3.
         out.push_sql(
-            "SELECT job_key, runs, started_at, counts_from, ended_at, CAST(error AS BINARY), CAST(host AS BINARY), \
-             process_id, connection_id, UTC_TIMESTAMP(6), CONNECTION_ID(), @@autocommit FROM named_lock_ledger",
+            ") IS NULL AND (/*M! @@tx_isolation */ /*!50720 @@transaction_isolation */ <> 'READ-UNCOMMITTED') \
+             FROM named_lock_ledger",
         );
         self.0.push_filter(&mut out)?;
         // Both rows, also if `sql_select_limit` says less.
         out.push_sql(" LIMIT 2");
+        Ok(())
+    }
+}
+
+impl QueryFragment<Mysql> for ReadAll {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("SELECT job, ");
+        out.push_sql(COLUMNS);
+        // Whether the lock is free: not asked for, for a name that was written there by hand may be none.
+        out.push_sql(", 0 FROM named_lock_ledger ORDER BY job, job_key");
+        // All rows, also if `sql_select_limit` says less.
+        out.push_sql(" LIMIT 18446744073709551615");
         Ok(())
     }
 }
@@ -190,25 +223,37 @@ impl QueryFragment<Mysql> for CountFromNow<'_> {
     }
 }
 
+type EntrySqlType = (
+    Binary,
+    Unsigned<BigInt>,
+    Datetime,
+    Datetime,
+    Nullable<Datetime>,
+    Nullable<Binary>,
+    Binary,
+    Unsigned<Integer>,
+    Unsigned<BigInt>,
+    Datetime,
+    Unsigned<BigInt>,
+    BigInt,
+    Bool,
+);
+
 impl Query for ReadRows<'_> {
-    type SqlType = (
-        Binary,
-        Unsigned<BigInt>,
-        Datetime,
-        Datetime,
-        Nullable<Datetime>,
-        Nullable<Binary>,
-        Binary,
-        Unsigned<Integer>,
-        Unsigned<BigInt>,
-        Datetime,
-        Unsigned<BigInt>,
-        BigInt,
-    );
+    type SqlType = EntrySqlType;
+}
+
+impl Query for ReadAll {
+    type SqlType = (Binary, EntrySqlType);
 }
 
 impl QueryId for ReadRows<'_> {
     type QueryId = ReadRows<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryId for ReadAll {
+    type QueryId = Self;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
@@ -230,6 +275,11 @@ impl QueryId for CountFromNow<'_> {
 /// Those of the rows that there are.
 pub(crate) async fn read<D: Driver<C>, C>(conn: &mut C, rows: Rows<'_>) -> QueryResult<Vec<Entry>> {
     D::rows(conn, ReadRows(rows)).await
+}
+
+/// All rows, each with its job: by job, that of the job before those of its keys.
+pub(crate) async fn read_all<D: Driver<C>, C>(conn: &mut C) -> QueryResult<Vec<(LossyText, Entry)>> {
+    D::rows(conn, ReadAll).await
 }
 
 /// Writes that a run begins.

@@ -10,13 +10,13 @@ use diesel::{
 use super::{Statement, cached};
 use crate::connection_id::ConnectionId;
 
-/// What was found, and is no more.
+/// What was found and removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Leftovers {
     pub(crate) session: ConnectionId,
     /// A lock that was acquired twice counts twice.
     pub(crate) locks: u64,
-    /// `None`: the server has no variable for it.
+    /// `None` if the server has no variable for it.
     pub(crate) in_transaction: Option<bool>,
 }
 

@@ -1,4 +1,4 @@
-//! What is said to a server, as data: each statement, what it binds, and what its answer means.
+//! SQL as data: each statement, its parameters, and the meaning of its answer.
 //!
 //! No other module writes SQL. A driver sends it.
 
@@ -13,6 +13,8 @@ pub(crate) mod facts;
 pub(crate) mod fence;
 #[cfg(feature = "async")]
 pub(crate) mod hang_up;
+#[cfg(feature = "blocking")]
+pub(crate) mod held_on;
 pub(crate) mod kill;
 #[cfg(feature = "job")]
 pub(crate) mod ledger;
@@ -30,10 +32,14 @@ pub(crate) mod select;
 #[cfg(feature = "job")]
 mod server_time;
 pub(crate) mod session_timeouts;
+pub(crate) mod several;
+pub(crate) mod slots;
 pub(crate) mod transaction;
 #[cfg(feature = "operator")]
 mod version;
 pub(crate) mod wait;
+#[cfg(feature = "quorum")]
+pub(crate) mod whereabouts;
 pub(crate) mod who_am_i;
 pub(crate) mod who_holds;
 
@@ -49,7 +55,7 @@ use diesel::{
 use crate::driver::script::Scripted;
 use crate::name::LockName;
 
-/// Only tests play answers.
+/// Only tests construct answers.
 #[cfg(not(test))]
 pub(crate) trait Scripted {}
 
@@ -62,12 +68,12 @@ pub(crate) trait Statement: Query + QueryFragment<Mysql> + QueryId + Scripted {
     type Row: FromSqlRow<Self::SqlType, Mysql>;
     type Answer: 'static;
 
-    /// Whether the answer may take its time: a wait for a lock.
+    /// Whether the answer may take long, because the statement waits for a lock.
     fn waits(&self) -> bool {
         false
     }
 
-    /// In milliseconds: how long MySQL may execute it.
+    /// How long MySQL may execute it, in milliseconds.
     fn time_limit(&self) -> Option<u32> {
         None
     }
@@ -75,8 +81,8 @@ pub(crate) trait Statement: Query + QueryFragment<Mysql> + QueryId + Scripted {
     fn read(&self, row: Self::Row) -> Self::Answer;
 }
 
-/// Bytes that are UTF-8, whatever the session's character set: MySQL would read a text in that one, and `SET NAMES latin1`
-/// would make another name of it.
+/// Bytes in UTF-8, whatever the session's character set. MySQL would read a text in the session's character set, so that `SET NAMES latin1`
+/// would change the name.
 fn push_name<'b>(out: &mut AstPass<'_, 'b, Mysql>, name: &'b LockName) -> QueryResult<()> {
     out.push_bind_param::<Binary, _>(name.as_str().as_bytes())
 }

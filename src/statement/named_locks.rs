@@ -18,7 +18,7 @@ use crate::{driver::Driver, operator_error::OperatorError};
 /// A session that holds a named lock or waits for one.
 #[derive(QueryableByName)]
 pub(crate) struct Party {
-    /// `None` where the server does not say for which lock it waits.
+    /// `None` if the server does not say for which lock it waits.
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) name: Option<String>,
     #[diesel(sql_type = Bool)]
@@ -31,7 +31,7 @@ pub(crate) struct Party {
     pub(crate) process: Process,
 }
 
-/// Who holds and who waits, the waiters of each lock in their order.
+/// Returns holders and waiters, the waiters of each lock in their order.
 pub(crate) async fn parties<D: Driver<C>, C>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
     match version::<D, C>(conn).await?.is_mariadb() {
         false => on_mysql::<D, C>(conn).await,
@@ -40,8 +40,8 @@ pub(crate) async fn parties<D: Driver<C>, C>(conn: &mut C) -> Result<Vec<Party>,
 }
 
 async fn on_mysql<D: Driver<C>, C>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
-    // Nobody waits but in the last thing that a statement does, so the order of their begins is that of the queue. Where
-    // these are not recorded (consumer `events_statements_current`), there are only whole seconds.
+    // A statement waits only in its last step, so the order of the statements' starts is the order of the queue. If the starts are not recorded
+    // (consumer `events_statements_current`), there are only whole seconds.
     const QUERY: &str = "
         SELECT l.OBJECT_NAME AS name, l.LOCK_STATUS = 'GRANTED' AS holds, NULL AS held_ms,
                t.PROCESSLIST_ID AS connection_id, t.PROCESSLIST_USER AS user, t.PROCESSLIST_HOST AS host,
@@ -57,8 +57,8 @@ async fn on_mysql<D: Driver<C>, C>(conn: &mut C) -> Result<Vec<Party>, OperatorE
     ask_privileged::<D, C, _>(conn, Privilege::PerformanceSchema, QUERY).await
 }
 
-/// The Performance Schema, which is switched off by default, tells all; but not what prepared statement a session runs. The
-/// plugin tells the holders only: who waits then stands in the process list, but not for what.
+/// The Performance Schema, which is switched off by default, has everything except the text of a prepared statement. The plugin has the holders
+/// only. The process list then has the waiters, but not the locks that they wait for.
 async fn on_mariadb<D: Driver<C>, C>(conn: &mut C) -> Result<Vec<Party>, OperatorError> {
     const PLACED: &str = "
         SELECT l.OBJECT_NAME AS name, l.LOCK_STATUS = 'GRANTED' AS holds, NULL AS held_ms, p.ID AS connection_id,
@@ -69,7 +69,7 @@ async fn on_mariadb<D: Driver<C>, C>(conn: &mut C) -> Result<Vec<Party>, Operato
         WHERE l.OBJECT_TYPE = 'USER LEVEL LOCK'
         ORDER BY p.TIME_MS DESC";
 
-    // Without the privilege, the process list is no error, but shows this account's own sessions only. This is an error.
+    // Without the privilege, the process list returns no error, but only this account's own sessions. This question returns an error.
     ask_privileged::<D, C, Count>(
         conn,
         Privilege::Process,
@@ -104,7 +104,7 @@ async fn by_the_plugin<D: Driver<C>, C>(conn: &mut C) -> Result<Vec<Party>, Oper
     }
 }
 
-/// `held_ms` is what tells for how long a lock has been held.
+/// `held_ms` is the expression for the time that a lock has been held.
 fn plugin_query(held_ms: &str) -> String {
     format!(
         "SELECT l.TABLE_SCHEMA AS name, TRUE AS holds, {held_ms} AS held_ms, l.THREAD_ID AS connection_id,

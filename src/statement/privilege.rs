@@ -1,4 +1,4 @@
-//! Which privilege an account lacks, and the `GRANT` that gives it.
+//! The privilege that an account lacks, and its `GRANT`.
 
 use diesel::{QueryableByName, result::Error, sql_types::Text};
 
@@ -8,7 +8,7 @@ use crate::{
     operator_error::OperatorError,
 };
 
-/// What an operator needs.
+/// A privilege that an operator needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Privilege {
     PerformanceSchema,
@@ -18,13 +18,13 @@ pub(crate) enum Privilege {
     Kill,
 }
 
-/// Right after a statement failed that needs this privilege: did it fail for lack of it?
+/// Returns whether a statement that needs this privilege failed for lack of it. Call it right after the failure.
 pub(crate) async fn explain<D: Driver<C>, C>(conn: &mut C, privilege: Privilege, error: Error) -> OperatorError {
     let number = error_number::<D, C>(conn, &error).await;
     explain_failed::<D, C>(conn, privilege, Failed { number, error }).await
 }
 
-/// The same of a statement whose error number is known.
+/// The same for a statement whose error number is known.
 pub(crate) async fn explain_failed<D: Driver<C>, C>(
     conn: &mut C,
     privilege: Privilege,

@@ -1,4 +1,4 @@
-//! What the server's process list says of one session.
+//! The entry of one session in the server's process list.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use diesel::{
     sql_types::{BigInt, Nullable, Text, Unsigned},
 };
 
-use super::{Statement, cached};
+use super::{Statement, not_cached};
 use crate::{connection_id::ConnectionId, holder::SessionInfo};
 
-/// What the process list says of a session; nothing if it does not show the session.
+/// The entry of a session, which is empty if the process list does not show the session.
 #[derive(Debug, Clone, QueryableByName, Default)]
 pub(crate) struct Process {
     #[diesel(sql_type = Nullable<Text>)]
@@ -42,25 +42,36 @@ impl Process {
     }
 }
 
-/// Describes a session as far as the server lets this account see it.
+/// Describes a session as far as the server shows it to this account.
 ///
 /// There is always a row: without the PROCESS privilege, and if `KILL QUERY` strikes the question, it is NULL throughout.
 pub(crate) struct DescribeSession {
     id: u64,
+    list: ProcessList,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ProcessList {
+    /// Of both servers. MySQL answers with an error for as long as any session runs a statement with a character above U+FFFF.
+    InformationSchema,
+    /// Of MySQL only, and empty if its Performance Schema is off.
+    PerformanceSchema,
 }
 
 impl DescribeSession {
-    pub(crate) fn of(session: ConnectionId) -> Self {
-        Self { id: session.get() }
+    pub(crate) fn of(session: ConnectionId, list: ProcessList) -> Self {
+        Self { id: session.get(), list }
     }
 }
 
 impl QueryFragment<Mysql> for DescribeSession {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        out.push_sql(
-            "MAX(USER), MAX(HOST), MAX(DB), MAX(LEFT(INFO, 1024)), MAX(TIME) \
-             FROM information_schema.PROCESSLIST WHERE ID = ",
-        );
+        out.push_sql("MAX(USER), MAX(HOST), MAX(DB), MAX(LEFT(INFO, 1024)), MAX(TIME) FROM ");
+        out.push_sql(match self.list {
+            ProcessList::InformationSchema => "information_schema.PROCESSLIST",
+            ProcessList::PerformanceSchema => "performance_schema.processlist",
+        });
+        out.push_sql(" WHERE ID = ");
         out.push_bind_param::<Unsigned<BigInt>, _>(&self.id)
     }
 }
@@ -69,7 +80,8 @@ impl Query for DescribeSession {
     type SqlType = (Nullable<Text>, Nullable<Text>, Nullable<Text>, Nullable<Text>, Nullable<BigInt>);
 }
 
-cached!(DescribeSession => DescribeSession);
+// Cached by its text.
+not_cached!(DescribeSession);
 
 impl Statement for DescribeSession {
     type Row = (Option<String>, Option<String>, Option<String>, Option<String>, Option<i64>);

@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{driver::Driver, operator_error::OperatorError};
 
-/// Asks, and asks again if `KILL QUERY` may have struck the question.
+/// Asks, and repeats the question if `KILL QUERY` may have struck it.
 ///
-/// A killed question must fail to be noticed. So no `EXISTS (SELECT …)`: both servers take a subquery that `KILL QUERY` strikes
-/// for empty, and answer 0 without an error.
+/// A struck question must fail, or it would go unnoticed. So don't use `EXISTS (SELECT …)`: both servers treat a struck subquery as empty, and
+/// answer 0 without an error.
 pub(crate) async fn ask<D, C, R>(conn: &mut C, query: &str) -> Result<Vec<R>, Failed>
 where
     D: Driver<C>,
@@ -20,7 +20,7 @@ where
     again!(D, conn, Unless::Interrupted, D::rows(conn, sql_query(query)).await)
 }
 
-/// Asks what only an account with this privilege is told.
+/// Asks a question that only an account with this privilege may ask.
 pub(crate) async fn ask_privileged<D, C, R>(
     conn: &mut C,
     privilege: Privilege,

@@ -1,4 +1,4 @@
-//! Releasing a lock, and looking whether it is free of this session.
+//! The release of a lock.
 
 use diesel::{
     mysql::Mysql,
@@ -10,16 +10,16 @@ use diesel::{
 use super::{Statement, cached, push_name};
 use crate::{connection_id::ConnectionId, name::LockName};
 
-/// What the server said.
+/// The server's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The session held the lock, and holds it no more.
+    /// The session held the lock, and no longer holds it.
     Released,
-    /// The session held the lock more than once, and holds it still: the work has called `GET_LOCK` by hand.
+    /// The session held the lock more than once, and still holds it: the closure has called `GET_LOCK` by hand.
     HeldAgain,
     /// The session did not hold it.
     NotHeld,
-    /// `CONNECTION_ID()` is another one. Nothing was released.
+    /// `CONNECTION_ID()` is another session. Nothing was released.
     OtherSession,
 }
 
@@ -27,7 +27,7 @@ pub(crate) enum Answer {
 pub(crate) struct ReleaseLock<'a> {
     pub(crate) name: &'a LockName,
     pub(crate) session: u64,
-    /// By which id others see the session.
+    /// The id by which other sessions see this one.
     pub(crate) seen_as: ConnectionId,
 }
 

@@ -1,4 +1,4 @@
-//! A question as it is sent.
+//! The SQL of a question.
 
 #[cfg(feature = "async")]
 use diesel::sql_types::{BigInt, Unsigned};
@@ -12,13 +12,13 @@ use super::Statement;
 
 /// `SELECT`, the columns of the statement, `LIMIT 1`.
 ///
-/// The limit is without effect but for a session whose `sql_select_limit` is 0.
+/// The limit has an effect only in a session whose `sql_select_limit` is 0.
 pub(crate) struct Select<'a, S>(pub(crate) &'a S);
 
-/// The same, with a number in front that no other question has, which the answer repeats.
+/// The same, preceded by a number that no other question has. The answer repeats it.
 ///
-/// After a future was dropped, a connection may hold the answer to an earlier question. It is not to be taken for this one's. Nor is
-/// this one's for that of a pool's `SELECT 1`: the number does not fit into an `i32`.
+/// After a future was dropped, a connection may still have the answer to an earlier question, which must not be taken for the answer to this
+/// one. Nor must this answer be taken for the answer to a pool's `SELECT 1`: the number does not fit into an `i32`.
 #[cfg(feature = "async")]
 pub(crate) struct NumberedSelect<'a, S> {
     pub(crate) statement: &'a S,

@@ -1,4 +1,4 @@
-//! For how long the server waits for a client that says nothing.
+//! How long the server waits for a silent client.
 
 use diesel::{
     mysql::Mysql,
@@ -29,7 +29,7 @@ impl Timeouts {
 
 pub(crate) struct AskTimeouts;
 
-/// Sets them, if this is still the session that they are of.
+/// Sets the timeouts, if this is still the session that they belong to.
 #[derive(Clone, Copy)]
 pub(crate) struct SetTimeouts(pub(crate) Timeouts);
 

@@ -1,6 +1,6 @@
-//! Ending a transaction that Diesel does not know of: begun by raw SQL, or by any statement if autocommit is off.
+//! Ends a transaction that Diesel does not know: begun by raw SQL, or by any statement if autocommit is off.
 //!
-//! Does nothing if there is none. `completion_type` is overridden: it could begin another transaction, or end the session.
+//! Has no effect if there is none. `completion_type` is overridden: it could begin another transaction, or end the session.
 
 use diesel::{
     mysql::Mysql,
@@ -31,7 +31,7 @@ pub(crate) async fn commit<D: Driver<C>, C>(conn: &mut C) -> QueryResult<()> {
     if D::is_in_test_transaction(conn) { Ok(()) } else { D::change(conn, Commit).await.map(drop) }
 }
 
-/// The same, again if `KILL QUERY` may have struck it.
+/// The same, repeated if `KILL QUERY` may have struck it.
 pub(crate) async fn commit_again<D: Driver<C>, C>(conn: &mut C) -> Result<(), Failed> {
     again!(D, conn, Unless::Interrupted, commit::<D, C>(conn).await)
 }

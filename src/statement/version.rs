@@ -1,4 +1,4 @@
-//! Which server this is.
+//! The version of the server.
 
 use diesel::{
     QueryableByName,
@@ -9,7 +9,7 @@ use diesel::{
 use super::question::ask;
 use crate::driver::Driver;
 
-/// What a server calls itself.
+/// The server's answer to `VERSION()`.
 #[derive(QueryableByName)]
 pub(crate) struct Version {
     #[diesel(sql_type = Text)]
@@ -26,7 +26,7 @@ impl Version {
     }
 }
 
-/// With a limit, for `sql_select_limit` may be 0.
+/// With a limit, because `sql_select_limit` may be 0.
 pub(crate) async fn version<D: Driver<C>, C>(conn: &mut C) -> QueryResult<Version> {
     let answer = ask::<D, C, Version>(conn, "SELECT VERSION() AS version LIMIT 1").await;
     answer.map_err(|failed| failed.error)?.pop().ok_or(Error::NotFound)

@@ -1,13 +1,13 @@
-//! How a timeout is said to a server.
+//! A timeout in the terms of the servers.
 
 use crate::deadline::Timeout;
 
-/// A timeout as the servers take it.
+/// A timeout as the servers accept it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Wait {
     /// Both servers wait for whole seconds exactly.
     Seconds(u32),
-    /// Not a whole second: MariaDB takes it as it is, MySQL would round it.
+    /// Not a whole second: MariaDB accepts it, MySQL would round it.
     Millis(u32),
 }
 
@@ -15,7 +15,7 @@ pub(crate) enum Wait {
 const LONGEST: u32 = 1_000_000_000;
 
 impl From<Timeout> for Wait {
-    /// Rounds up, to the millisecond: a waiter never gives up before its time.
+    /// Rounds up to the millisecond, so that a waiter never gives up too early.
     fn from(timeout: Timeout) -> Self {
         let Timeout::After(timeout) = timeout else { return Self::Seconds(LONGEST) };
         let millis = timeout.as_nanos().div_ceil(1_000_000);
@@ -75,7 +75,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_server_is_never_told_less_and_hardly_more(secs in 0..u64::from(LONGEST), nanos in 0..1_000_000_000u32) {
+        fn a_server_never_waits_less_and_hardly_more(secs in 0..u64::from(LONGEST), nanos in 0..1_000_000_000u32) {
             let timeout = Duration::new(secs, nanos);
             let (told, unit) = match for_server(timeout) {
                 Seconds(seconds) => (Duration::from_secs(seconds.into()), Duration::from_secs(1)),
@@ -83,13 +83,13 @@ mod tests {
             };
             prop_assert!(told >= timeout, "{told:?}");
             prop_assert!(told - timeout < unit, "{told:?}");
-            // Whole seconds only where they are exact to the millisecond, or too long for a limit in milliseconds.
+            // Whole seconds only if they are exact to the millisecond, or too long for a limit in milliseconds.
             let exact = told - timeout < Duration::from_millis(1);
             prop_assert!(exact || timeout > Duration::from_millis(u32::MAX.into()), "{told:?}");
         }
 
         #[test]
-        fn a_longer_timeout_is_never_told_as_a_shorter_one(one: Duration, other: Duration) {
+        fn a_longer_timeout_never_becomes_a_shorter_one(one: Duration, other: Duration) {
             let told = |timeout| match for_server(timeout) {
                 Seconds(seconds) => u64::from(seconds) * 1000,
                 Millis(millis) => millis.into(),

@@ -1,6 +1,4 @@
-//! By which id other sessions see this one, whatever its `pseudo_thread_id` is set to.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! The id by which other sessions see this one, whatever its `pseudo_thread_id`.
 
 use diesel::{
     mysql::Mysql,
@@ -12,17 +10,14 @@ use diesel::{
 use super::{Statement, cached, push_name};
 use crate::{connection_id::ConnectionId, name::LockName};
 
-/// Takes a lock that nobody else knows, and looks who holds it. Safe to ask twice, with the same name.
+/// Acquires a lock with a name that no other session uses, and asks for its holder. Safe to ask twice, with the same name.
 pub(crate) struct WhoAmI {
     name: LockName,
 }
 
 impl WhoAmI {
     pub(crate) fn new() -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
-        Self { name: LockName::hashed(&format!("diesel-named-lock who am i {} {count} {now}", std::process::id())) }
+        Self { name: LockName::unused("who am i") }
     }
 }
 

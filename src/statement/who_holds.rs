@@ -1,4 +1,4 @@
-//! Who holds a lock.
+//! The holder of a lock.
 
 use diesel::{
     mysql::Mysql,
@@ -13,7 +13,7 @@ use crate::{connection_id::ConnectionId, name::LockName};
 /// The session that asked, and the one that holds the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Holding {
-    /// What `CONNECTION_ID()` says.
+    /// The value of `CONNECTION_ID()`.
     pub(crate) asker: ConnectionId,
     pub(crate) holder: Option<ConnectionId>,
     /// MariaDB only: whether the asker is inside a transaction, which raw SQL may have begun.

@@ -20,7 +20,7 @@ use log::Level;
 
 use testkit::{logged::logged, world::*};
 
-use crate::round_trips::asked;
+use testkit::round_trips::asked;
 
 type Clean = PooledConnection<CleanSessions<Manager>>;
 type Outcome<T> = Result<T, NamedLockError>;
@@ -51,7 +51,7 @@ fn rows(conn: &mut MysqlConnection, table: &str) -> Option<i64> {
 }
 
 #[test]
-fn a_lock_that_was_never_released_by_hand_is_free_and_told() {
+fn a_lock_that_was_never_released_by_hand_is_free_and_logged() {
     let (pool, name) = (clean_pool(), fresh("leaked"));
     let mut conn = pool.get().unwrap();
     let own = id(&mut conn);
@@ -91,7 +91,7 @@ fn several_locks_and_one_taken_twice_are_free() {
 }
 
 #[test]
-fn a_transaction_begun_by_raw_sql_is_rolled_back_and_told() {
+fn a_transaction_begun_by_raw_sql_is_rolled_back_and_logged() {
     let pool = clean_pool();
     let table = table(&mut connect());
     for begin in ["BEGIN", "START TRANSACTION READ WRITE", "SET autocommit = 0"] {
@@ -118,7 +118,7 @@ fn a_transaction_that_has_done_nothing_yet_is_ended_too() {
 }
 
 #[test]
-fn a_session_with_nothing_left_in_it_is_not_told() {
+fn a_session_with_nothing_left_in_it_is_not_logged() {
     let (pool, name) = (clean_pool(), fresh("clean"));
     let mut conn = pool.get().unwrap();
     let outcome: Outcome<_> = conn.with_named_lock_transaction(&name, SOON, |_| Ok(()));
@@ -283,7 +283,7 @@ fn sections_and_hand_offs_work_on_clean_sessions() {
     assert_free(&name);
 }
 
-/// Whether a transaction sees what others commit meanwhile, as it does at the level `READ COMMITTED` only.
+/// Whether a transaction sees what others commit during it, as it does at the level `READ COMMITTED` only.
 fn sees_others(conn: &mut MysqlConnection, table: &str) -> bool {
     conn.transaction(|conn| {
         let before = rows(conn, table);

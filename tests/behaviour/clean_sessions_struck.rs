@@ -51,7 +51,7 @@ fn for_all(test: impl Fn(u32, &str)) {
 }
 
 #[test]
-fn a_clean_session_is_kept_unchanged_and_not_told_however_often_its_check_in_is_struck() {
+fn a_clean_session_is_kept_unchanged_and_not_logged_however_often_its_check_in_is_struck() {
     for_all(|times, sql| {
         let seen = struck_at_check_in(times, sql, |_| ());
         assert_eq!(seen, (vec![], true, 0), "`{sql}` struck {times} times");
@@ -59,7 +59,7 @@ fn a_clean_session_is_kept_unchanged_and_not_told_however_often_its_check_in_is_
 }
 
 #[test]
-fn what_raw_sql_has_left_is_cleaned_and_told_however_often_the_check_in_is_struck() {
+fn what_raw_sql_has_left_is_cleaned_and_logged_however_often_the_check_in_is_struck() {
     for_all(|times, sql| {
         let (warned, kept, roll_backs) = struck_at_check_in(times, sql, |conn| {
             get_lock(conn, &fresh("left"), 0);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use diesel::{prelude::*, sql_query, sql_types::Text};
-use diesel_named_lock::{NamedLock, NamedLockError, NamedLockExt};
+use diesel_named_lock::{NamedLockError, NamedLockExt};
 
 use testkit::world::*;
 
@@ -75,6 +75,19 @@ fn names_and_timeouts_share_the_prepared_statements() {
     }
 }
 
+/// Six of them are of Diesel's transaction, with or without a lock.
+#[test]
+fn a_section_with_a_transaction_is_eight_round_trips() {
+    let (mut conn, name) = (connect(), fresh("cost_transaction"));
+    let section = |conn: &mut MysqlConnection| {
+        conn.with_named_lock_transaction(&name, SOON, |_| Ok::<_, NamedLockError>(())).unwrap();
+    };
+    section(&mut conn);
+    let [alone, locked] =
+        [counted(&mut conn, |conn| conn.transaction(|_| QueryResult::Ok(())).unwrap()), counted(&mut conn, section)];
+    assert_eq!((alone["Questions"], locked["Questions"]), (6, 8), "{locked:?}");
+}
+
 #[test]
 fn trying_in_vain_is_one_round_trip() {
     let (mut conn, name) = (connect(), fresh("cost_try"));
@@ -87,16 +100,4 @@ fn trying_in_vain_is_one_round_trip() {
     let counted = counted(&mut conn, try_it);
     assert_eq!((counted["Questions"], counted["Com_stmt_prepare"]), (1, 0), "{counted:?}");
     drop(elsewhere);
-}
-
-#[test]
-fn a_section_over_several_locks_is_two_round_trips_for_each() {
-    let mut conn = connect();
-    let lock = NamedLock::all_of([fresh("cost_a"), fresh("cost_b"), fresh("cost_c")]).unwrap();
-    let run = |conn: &mut MysqlConnection, lock: &NamedLock| lock.run(conn, |_| Ok::<_, NamedLockError>(())).unwrap();
-    // What is left for the later locks may be a whole number of seconds or not.
-    run(&mut conn, &lock.clone().timeout(Duration::from_secs(1)));
-    run(&mut conn, &lock.clone().timeout(Duration::from_millis(1500)));
-    let counted = counted(&mut conn, |conn| run(conn, &lock));
-    assert_eq!((counted["Questions"], counted["Com_stmt_prepare"]), (6, 0), "{counted:?}");
 }

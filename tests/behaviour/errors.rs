@@ -41,6 +41,26 @@ fn a_timeout_names_the_holder_with_user_host_and_database() {
     assert!(message.contains("try again later"), "{message}");
 }
 
+/// MySQL's `information_schema.PROCESSLIST` fails then.
+#[test]
+fn a_timeout_names_the_holder_although_a_session_runs_a_statement_with_an_emoji() {
+    let name = fresh("emoji");
+    let elsewhere = hold_elsewhere(&name);
+    let mut other = connect();
+    let id = id(&mut other);
+    thread::scope(|scope| {
+        // Ends by the kill below.
+        let busy = scope.spawn(move || drop(sql_query("SELECT SLEEP(60) /* 🔒 */").execute(&mut other)));
+        wait_until("the statement to run", || is_in_state(id, "User sleep"));
+        let error = timeout(&mut connect(), &name);
+        let holder = holder_in(&error);
+        assert_eq!(holder.connection_id, elsewhere.id);
+        assert!(holder.user.is_some() && holder.state_for.is_some(), "{holder:?}");
+        kill(id);
+        busy.join().unwrap();
+    });
+}
+
 #[test]
 fn a_timeout_tells_what_the_holder_runs() {
     let name = fresh("runs");
@@ -49,10 +69,7 @@ fn a_timeout_tells_what_the_holder_runs() {
     thread::scope(|scope| {
         // Ends by the kill below.
         let busy = scope.spawn(move || drop(sql_query("SELECT SLEEP(60) AS slept").execute(&mut elsewhere.conn)));
-        let query = format!(
-            "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST WHERE ID = {id} AND STATE = 'User sleep'"
-        );
-        wait_until("the holder to run its statement", || number(&mut connect(), &query) == Some(1));
+        wait_until("the holder to run its statement", || is_in_state(id, "User sleep"));
         let error = timeout(&mut connect(), &name);
         assert_eq!(holder_in(&error).statement.as_deref(), Some("SELECT SLEEP(60) AS slept"));
         assert!(error.to_string().contains("running `SELECT SLEEP(60) AS slept`"), "{error}");

@@ -20,7 +20,7 @@ use log::Level;
 
 use testkit::{logged::logged, world::*};
 
-use crate::round_trips::asked;
+use testkit::round_trips::asked;
 
 fn lock(name: &str) -> NamedLock {
     NamedLock::new(name).unwrap().timeout(SOON)
@@ -75,7 +75,7 @@ fn a_lock_is_free_after_a_panic_that_drops_its_guard() {
         begin(&mut *guard).unwrap();
         panic!("on purpose");
     }));
-    assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"on purpose"), "the panic goes on as it was");
+    assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"on purpose"), "the panic is resumed unchanged");
     assert_free(&name);
     assert_sound(&pool, &name);
 }
@@ -91,14 +91,14 @@ fn a_thread_that_ends_drops_its_guard() {
 
 #[test]
 fn a_guard_that_is_forgotten_gives_no_pool_its_lock() {
-    let pool = Pool::builder().max_size(2).min_idle(Some(0)).connection_timeout(Duration::from_millis(200));
+    let pool = Pool::builder().max_size(2).min_idle(Some(0)).connection_timeout(SOON);
     let (pool, name) = (pool.build(Manager::new(server().url())).unwrap(), fresh("guard_forgotten"));
     let guard = lock(&name).acquire(pool.get().unwrap()).unwrap();
     let own = own(&guard);
     mem::forget(guard);
     let mut other = pool.get().unwrap();
     assert_ne!(id(&mut other), own);
-    assert!(pool.get().is_err(), "the connection does not come back");
+    assert!(pool.get_timeout(Duration::from_millis(200)).is_err(), "the connection does not come back");
     assert_eq!(holder(&name), Some(own));
     kill(own);
     assert_free_soon(&name);
@@ -148,7 +148,7 @@ fn what_is_open_is_rolled_back_before_the_release() {
 }
 
 #[test]
-fn what_a_dropped_guard_can_tell_nobody_is_logged_at_warn() {
+fn the_error_of_a_dropped_guard_is_logged_at_warn() {
     let (conn, name) = (connect(), fresh("guard_warn"));
     let mut guard = lock(&name).acquire(conn).unwrap();
     release_lock(&mut *guard, &name);

@@ -48,19 +48,19 @@ fn lock_is_free_after_a_hook_panics_at_the_acquire_or_at_the_release() {
     for countdown in [1, 2] {
         let (pool, name) = (pool_of_one(), fresh("hook"));
         let mut conn = pool.get().unwrap();
-        assert!(section_with_bomb(&mut conn, &name, countdown, false), "the panic goes on");
+        assert!(section_with_bomb(&mut conn, &name, countdown, false), "the panic is resumed");
         assert_free_soon(&name);
         drop(conn);
         assert_sound(&pool, &name);
     }
 }
 
-/// Its lock is not ours to release: so that it can't go on without it, it loses its session.
+/// The inner section must not release the outer section's lock. So that the outer one can't continue without it, it loses its session.
 #[test]
-fn an_outer_section_does_not_go_on_without_its_lock_after_a_hook_panics_at_a_refused_re_entry() {
+fn an_outer_section_does_not_continue_without_its_lock_after_a_hook_panics_at_a_refused_re_entry() {
     let (mut conn, name) = (connect(), fresh("hook_outer"));
     let outcome: Result<(), NamedLockError> = conn.with_named_lock(&name, SOON, |conn| {
-        assert!(section_with_bomb(conn, &name, 1, false), "the panic goes on");
+        assert!(section_with_bomb(conn, &name, 1, false), "the panic is resumed");
         assert!(diesel::sql_query("DO 0").execute(conn).is_err(), "the outer section can still write");
         Ok(())
     });
@@ -73,7 +73,7 @@ fn lock_is_free_after_a_hook_that_panics_at_every_statement() {
     for countdown in [1, 2] {
         let (pool, name) = (pool_of_one(), fresh("hooks"));
         let mut conn = pool.get().unwrap();
-        assert!(section_with_bomb(&mut conn, &name, countdown, true), "the panic goes on");
+        assert!(section_with_bomb(&mut conn, &name, countdown, true), "the panic is resumed");
         assert_free_soon(&name);
         drop(conn);
         assert_sound(&pool, &name);

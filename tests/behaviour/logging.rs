@@ -7,15 +7,19 @@ use log::Level;
 use testkit::{logged::logged, world::*};
 
 #[test]
-fn acquired_and_released_are_logged_at_debug_with_their_times() {
+fn acquired_and_released_are_logged_at_debug_with_their_times_and_the_connection() {
     let (mut conn, name) = (connect(), fresh("log"));
+    let own = id(&mut conn);
     let entries = logged(|| {
         conn.with_named_lock(&name, SOON, |_| Ok::<_, NamedLockError>(())).unwrap();
     });
     let [acquired, released] = entries.as_slice() else { panic!("{entries:?}") };
     assert_eq!((acquired.level, released.level), (Level::Debug, Level::Debug));
-    assert_eq!(acquired.text, format!("acquired named lock `{name}`"));
-    assert_eq!(released.text, format!("released named lock `{name}`"));
+    // In the text, too: most loggers don't show the keys.
+    let times = acquired.text.strip_prefix(&format!("acquired named lock `{name}` on connection {own}: waited "));
+    assert!(times.is_some_and(|times| times.ends_with('s')), "{acquired:?}");
+    let times = released.text.strip_prefix(&format!("released named lock `{name}` on connection {own}: waited "));
+    assert!(times.is_some_and(|times| times.contains("s, held ")), "{released:?}");
     assert_eq!(acquired.keys, ["waited", "connection"]);
     assert_eq!(released.keys, ["waited", "held", "connection"]);
 }
@@ -64,6 +68,7 @@ fn a_lost_lock_is_one_warning() {
     });
     let warnings: Vec<_> = entries.iter().filter(|entry| entry.level == Level::Warn).collect();
     assert!(warnings.len() == 1 && warnings[0].text.contains("was lost"), "{entries:?}");
+    assert!(warnings[0].text.contains(&format!(" (connection {own}: waited ")), "{entries:?}");
 }
 
 #[test]

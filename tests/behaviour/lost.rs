@@ -85,7 +85,7 @@ fn a_session_killed_in_a_transaction_of_the_work_is_lost() {
 }
 
 #[test]
-fn a_panic_after_the_session_was_killed_goes_on_as_it_was() {
+fn a_panic_after_the_session_was_killed_is_resumed() {
     let (pool, name) = (pool_of_one(), fresh("killed_panic"));
     let mut conn = pool.get().unwrap();
     let unwound = catch_unwind(AssertUnwindSafe(|| {
@@ -101,7 +101,7 @@ fn a_panic_after_the_session_was_killed_goes_on_as_it_was() {
 }
 
 #[test]
-fn work_that_releases_the_lock_by_hand_is_told_that_it_was_lost() {
+fn a_closure_that_releases_the_lock_by_hand_loses_it() {
     let (pool, name) = (pool_of_one(), fresh("self_released"));
     let mut conn = pool.get().unwrap();
     let before = id(&mut conn);
@@ -114,7 +114,7 @@ fn work_that_releases_the_lock_by_hand_is_told_that_it_was_lost() {
 }
 
 #[test]
-fn a_lock_that_went_to_somebody_else_is_lost_and_stays_theirs() {
+fn a_lock_that_another_session_got_is_lost_and_stays_held_there() {
     let (mut conn, name) = (connect(), fresh("stolen"));
     let mut thief = connect();
     let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
@@ -126,7 +126,7 @@ fn a_lock_that_went_to_somebody_else_is_lost_and_stays_theirs() {
 }
 
 #[test]
-fn a_connection_swapped_inside_the_work_is_told_and_the_stray_session_ended() {
+fn a_connection_swapped_in_the_closure_is_reported_and_the_stray_session_killed() {
     let (pool, name) = (pool_of_one(), fresh("swapped"));
     let mut conn = pool.get().unwrap();
     let mut other = connect();
@@ -147,7 +147,7 @@ fn a_connection_swapped_inside_the_work_is_told_and_the_stray_session_ended() {
 }
 
 #[test]
-fn a_connection_replaced_inside_the_work_is_told() {
+fn a_connection_replaced_in_the_closure_is_reported() {
     let (pool, name) = (pool_of_one(), fresh("replaced"));
     let mut conn = pool.get().unwrap();
     let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
@@ -226,7 +226,7 @@ fn a_swapped_out_session_that_holds_the_lock_no_more_is_left_alone() {
 
 /// There, the connection id belongs to somebody else.
 #[test]
-fn a_connection_to_another_server_swapped_in_ends_nobody_there() {
+fn a_connection_to_another_server_swapped_in_kills_no_session_there() {
     let (mut conn, name) = (connect(), fresh("swapped_server"));
     let own = id(&mut conn);
     let other_server = Server::start(server().product()).expect("another server");
@@ -253,7 +253,7 @@ fn a_connection_to_another_server_swapped_in_ends_nobody_there() {
 }
 
 #[test]
-fn a_connection_swapped_inside_a_re_entrant_section_is_told_and_left_to_the_outer_one() {
+fn a_connection_swapped_inside_a_re_entrant_section_is_reported_and_left_to_the_outer_one() {
     let (mut conn, name) = (connect(), fresh("swapped_reentrant"));
     let mut other = connect();
     let own = id(&mut conn);

@@ -93,7 +93,7 @@ fn an_error_about_a_name_says_which_and_what_to_do() {
     assert_eq!(
         message(&"x".repeat(65)),
         format!(
-            "lock name {:?} has 65 characters, at most 64 fit: shorten it, or use `LockName::hashed`",
+            "lock name {:?} has 65 characters, more than 64: shorten it, or use `LockName::hashed`",
             "x".repeat(65)
         )
     );
@@ -102,7 +102,7 @@ fn an_error_about_a_name_says_which_and_what_to_do() {
         "lock name \"a\\0b\" contains '\\0': NUL and characters above U+FFFF can't be in a name; \
          use `LockName::hashed` for arbitrary text"
     );
-    assert_eq!(message(""), "a lock's name must not be empty");
+    assert_eq!(message(""), "lock name is empty: it must have 1 to 64 characters");
 }
 
 /// For the same text, the same name for ever: other versions of an application are waiting for it.
@@ -212,21 +212,29 @@ const CHARACTER_SETS: [&str; 8] = [
 ];
 const LETTERS: [&str; 3] = ["käse", "ソ能表", "縗\\'"];
 
+/// Alone, and with another one in the same statements.
+fn locks_of(name: &str) -> [NamedLock; 2] {
+    [NamedLock::new(name), NamedLock::all_of([name, &fresh("with")])].map(|lock| lock.unwrap().timeout(SOON))
+}
+
 /// Otherwise it would be released by another name, and go back to the pool held.
 #[test]
 fn a_name_is_the_same_when_the_work_has_set_another_character_set() {
     for (charset, letters) in CHARACTER_SETS.iter().flat_map(|charset| LETTERS.map(|letters| (charset, letters))) {
         let (pool, name) = (pool_of_one(), fresh(letters));
-        let mut conn = pool.get().unwrap();
-        let outcome: Result<(), NamedLockError> = conn.with_named_lock(&name, SOON, |conn| {
-            assert_eq!(holder(&name), Some(id(conn)), "by this name for others, too");
-            conn.batch_execute(&format!("SET {charset}"))?;
-            assert!(conn.still_holds(&*name)?);
-            Ok(())
-        });
-        assert!(outcome.is_ok(), "{charset}: {outcome:?}");
-        drop(conn);
-        assert_free(&name);
+        for lock in locks_of(&name) {
+            let mut conn = pool.get().unwrap();
+            conn.batch_execute("SET NAMES utf8mb4").unwrap();
+            let outcome: Result<(), NamedLockError> = lock.run(&mut conn, |conn| {
+                assert_eq!(holder(&name), Some(id(conn)), "by this name for others, too");
+                conn.batch_execute(&format!("SET {charset}"))?;
+                assert!(conn.still_holds(&*name)?);
+                Ok(())
+            });
+            assert!(outcome.is_ok(), "{charset}: {outcome:?}");
+            drop(conn);
+            assert_free(&name);
+        }
     }
 }
 
@@ -235,11 +243,17 @@ fn a_name_is_the_same_for_sessions_of_different_character_sets() {
     for (charset, letters) in CHARACTER_SETS.iter().flat_map(|charset| LETTERS.map(|letters| (charset, letters))) {
         let (mut one, mut other, name) = (connect(), connect(), fresh(letters));
         other.batch_execute(&format!("SET {charset}")).unwrap();
-        let inner: Result<_, NamedLockError> =
-            one.with_named_lock(&name, SOON, |_| other.try_with_named_lock(&name, |_| Ok(())));
-        assert_eq!(inner.unwrap(), None, "{charset}");
-        let own = id(&mut other);
-        let seen: Result<_, NamedLockError> = other.with_named_lock(&name, SOON, |_| Ok(holder(&name)));
-        assert_eq!(seen.unwrap(), Some(own), "{charset}: the text of a session of UTF-8 names the same lock");
+        for lock in locks_of(&name) {
+            let inner: Result<_, NamedLockError> = one.with_named_lock(&name, SOON, |_| {
+                let inner: Result<(), NamedLockError> = lock.clone().no_wait().run(&mut other, |_| Ok(()));
+                Ok(inner)
+            });
+            let inner = inner.unwrap();
+            let is_busy = matches!(&inner, Err(NamedLockError::Timeout { name: busy, .. }) if *busy == *name);
+            assert!(is_busy, "{charset}: {inner:?}");
+            let own = id(&mut other);
+            let seen: Result<_, NamedLockError> = lock.run(&mut other, |_| Ok(holder(&name)));
+            assert_eq!(seen.unwrap(), Some(own), "{charset}: the text of a session of UTF-8 names the same lock");
+        }
     }
 }

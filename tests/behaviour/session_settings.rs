@@ -124,7 +124,7 @@ fn work_that_sets_a_pseudo_thread_id_ends_ok_also_if_it_took_the_lock_once_more(
 }
 
 #[test]
-fn a_pseudo_thread_id_that_is_another_sessions_number_harms_nobody() {
+fn a_pseudo_thread_id_that_is_another_sessions_number_harms_no_session() {
     let name = fresh("pseudo_other");
     let (mut conn, mut other) = (connect(), connect());
     let (own, others) = (id(&mut conn), id(&mut other));
@@ -156,7 +156,7 @@ fn a_wait_is_a_timeout_also_in_a_session_that_keeps_no_errors() {
 /// MariaDB's error says what it is by its SQLSTATE, too. MySQL's (3058) has a number only, which such a session does not tell, so
 /// that there it is `Interrupted`. Both are transient, and the lock is free.
 #[test]
-fn a_circle_is_told_also_in_a_session_that_keeps_no_errors() {
+fn a_circle_is_reported_also_in_a_session_that_keeps_no_errors() {
     let (a, b, both_hold) = (fresh("no_errors_a"), fresh("no_errors_b"), Barrier::new(2));
     let cross = |first: &str, second: &str| -> Outcome<()> {
         let mut conn = connect();

@@ -4,7 +4,7 @@ use diesel_named_lock::{LockName, NamedLock, NamedLockError, NamedLockExt};
 
 use testkit::world::*;
 
-use crate::round_trips::asked_by;
+use testkit::round_trips::asked_by;
 
 type Outcome<T> = Result<T, NamedLockError>;
 

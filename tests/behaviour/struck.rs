@@ -187,7 +187,7 @@ fn a_session_that_has_to_be_killed_is_killed_however_often_that_is_struck() {
 
 /// Diesel's own, and what this crate asks before it.
 #[test]
-fn a_transaction_left_open_is_told_as_that_however_often_its_roll_back_is_struck() {
+fn a_transaction_left_open_is_reported_as_that_however_often_its_rollback_is_struck() {
     for sql in ["", "ROLLBACK"] {
         for_all_times("the roll-back", |struck, conn| {
             let own = id(conn);

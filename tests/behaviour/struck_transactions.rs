@@ -42,7 +42,7 @@ fn a_rollback_of_a_sections_transaction_that_is_struck_costs_neither_the_session
 }
 
 #[test]
-fn a_commit_of_a_sections_transaction_that_is_struck_is_told_and_does_not_cost_the_session() {
+fn a_commit_of_a_sections_transaction_that_is_struck_is_reported_and_does_not_cost_the_session() {
     for times in TIMES {
         let told = struck(times, Ok(()));
         let expected = matches!(told, Err(Error::DatabaseError(..) | Error::RollbackErrorOnCommit { .. }));
@@ -95,7 +95,7 @@ fn a_rollback_of_the_closures_own_transaction_that_is_struck_does_not_cost_the_s
 }
 
 #[test]
-fn a_closure_that_swallows_the_error_of_its_rollback_is_told_that_a_transaction_was_left_open() {
+fn a_closure_that_swallows_the_error_of_its_rollback_has_left_a_transaction_open() {
     for times in TIMES {
         let outcome = struck_in_own(times, "ROLLBACK", |_| Ok(())).into_result();
         let told = outcome.map_err(NamedLockError::from);

@@ -35,7 +35,7 @@ fn read(conn: &mut MysqlConnection, table: &str) -> Option<i64> {
 /// Error 1205, "Lock wait timeout exceeded", and a named lock that was not free: told apart by their variants, for Diesel
 /// tells no numbers.
 #[test]
-fn a_row_lock_and_a_named_lock_that_time_out_are_told_apart() {
+fn a_row_lock_and_a_named_lock_that_time_out_are_different_errors() {
     let (table, name) = (counter(), fresh("told_apart"));
     let mut other = connect();
     other.batch_execute(&format!("BEGIN; UPDATE {table} SET n = 6")).unwrap();
@@ -90,7 +90,7 @@ fn what_was_written_before_a_row_lock_timed_out_is_rolled_back_with_the_section(
 
 /// "Could not obtain the lock within 10 seconds."
 #[test]
-fn a_retry_with_backoff_gets_the_lock_and_has_learnt_who_held_it() {
+fn a_retry_with_backoff_gets_the_lock_and_has_learnt_its_holder() {
     let (pool, name) = (pool_of_one(), fresh("retry"));
     let elsewhere = hold_elsewhere(&name);
     let (id_elsewhere, mut elsewhere) = (elsewhere.id, Some(elsewhere));
@@ -147,7 +147,7 @@ fn a_snapshot_that_is_older_than_a_lock_by_hand_does_not_see_the_last_holders_wr
 
 /// Elsewhere, the default is to wait for ever. (That timeouts are kept is tested in `waiting`.)
 #[test]
-fn nobody_waits_for_ever_who_did_not_say_so() {
+fn no_section_waits_for_ever_unless_it_asks_for_it() {
     let lock = NamedLock::new("default").unwrap();
     assert_eq!(lock, lock.clone().timeout(NamedLock::DEFAULT_TIMEOUT));
     assert_ne!(lock, lock.clone().wait_forever());
@@ -155,7 +155,7 @@ fn nobody_waits_for_ever_who_did_not_say_so() {
 }
 
 #[test]
-fn whoever_waits_for_ever_can_be_called_off() {
+fn a_wait_for_ever_can_be_interrupted() {
     let name = fresh("for_ever");
     let _elsewhere = hold_elsewhere(&name);
     let mut conn = connect();

@@ -27,21 +27,16 @@ fn waits_in_vain(name: &str, timeout: Duration) -> Duration {
     }
 }
 
-/// Never too early; and, since the machine may be busy with other tests, at least once of five within 50 ms.
+/// Never too early; and, since the machine may be busy with other tests, at least once within 50 ms.
 #[track_caller]
 fn assert_exact(timeout: Duration) {
     let name = fresh("exact");
     let _elsewhere = hold_elsewhere(&name);
-    let mut seen = Vec::new();
-    for _ in 0..5 {
+    wait_until("a timeout that is not late", || {
         let waited = waits_in_vain(&name, timeout);
         assert!(waited >= timeout, "gave up after {waited:?} of {timeout:?}");
-        seen.push(waited - timeout);
-        if waited - timeout <= Duration::from_millis(50) {
-            return;
-        }
-    }
-    panic!("late by {seen:?}");
+        waited - timeout <= Duration::from_millis(50)
+    });
 }
 
 #[test]
@@ -148,7 +143,7 @@ fn waiters_are_served_first_come_first_served_whatever_their_timeouts() {
 }
 
 #[test]
-fn the_time_waited_and_the_time_held_are_told_apart() {
+fn the_time_waited_and_the_time_held_are_separate() {
     let name = fresh("times");
     let mut elsewhere = hold_elsewhere(&name);
     let lock = NamedLock::new(&name).unwrap().timeout(SOON);
@@ -186,7 +181,7 @@ fn a_timeout_leaves_the_connection_as_good_as_it_was() {
     assert_sound(&pool, &name);
 }
 
-/// On MySQL, an acquire that ends by its time limit may hold the lock all the same, where the grant comes at that very
+/// On MySQL, an acquire that ends by its time limit may still hold the lock, if the grant comes at that very
 /// moment. In a queue that moves about as fast as its waiters give up, that happens again and again.
 #[test]
 fn a_lock_granted_at_the_very_moment_of_the_timeout_is_not_leaked() {
@@ -211,7 +206,8 @@ fn a_lock_granted_at_the_very_moment_of_the_timeout_is_not_leaked() {
                     match outcome {
                         Ok(()) => {
                             granted.fetch_add(1, Ordering::Relaxed);
-                            timeout -= Duration::from_micros(100);
+                            // One that connects long before the others is never late.
+                            timeout = timeout.saturating_sub(Duration::from_micros(100));
                         }
                         Err(NamedLockError::Timeout { .. }) => {
                             timed_out.fetch_add(1, Ordering::Relaxed);

@@ -71,7 +71,7 @@ fn lock_is_free_after_a_panic_in_the_work() {
         let mut conn = pool.get().unwrap();
         let _: Outcome<()> = conn.with_named_lock(&name, SOON, |_| panic!("on purpose"));
     }));
-    assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"on purpose"), "the panic goes on as it was");
+    assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"on purpose"), "the panic is resumed unchanged");
     assert_free(&name);
     assert_sound(&pool, &name);
 }
@@ -147,7 +147,7 @@ fn a_panic_in_a_nested_section_frees_both_locks() {
 }
 
 #[test]
-fn re_entry_is_refused_and_the_outer_section_goes_on() {
+fn re_entry_is_refused_and_the_outer_section_continues() {
     let (pool, name) = (pool_of_one(), fresh("reentry"));
     let mut conn = pool.get().unwrap();
     let outer: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
@@ -231,7 +231,7 @@ fn a_lock_taken_by_hand_on_the_same_session_is_refused_and_stays_as_it_was() {
 }
 
 #[test]
-fn a_lock_that_the_work_took_once_more_by_hand_is_freed_all_the_same() {
+fn a_lock_that_the_closure_acquired_once_more_by_hand_is_freed() {
     let (pool, name) = (pool_of_one(), fresh("counted"));
     let mut conn = pool.get().unwrap();
     let outcome: Outcome<_> = conn.with_named_lock(&name, SOON, |conn| {
@@ -244,7 +244,7 @@ fn a_lock_that_the_work_took_once_more_by_hand_is_freed_all_the_same() {
 }
 
 #[test]
-fn a_section_is_refused_inside_a_transaction_and_the_transaction_goes_on() {
+fn a_section_is_refused_inside_a_transaction_and_the_transaction_continues() {
     let (mut conn, name) = (connect(), fresh("open_tx"));
     let outcome: Outcome<_> = conn.transaction(|conn| {
         let inner: Outcome<()> = conn.with_named_lock(&name, SOON, |_| unreachable!("refused"));

@@ -26,8 +26,23 @@ fn leader_shows_that_no_two_leaders_write_in_turns() {
     for event in ["killed (kill -9)", "stopped (SIGSTOP)", "told to resign"] {
         assert!(program.stdout.to_string().contains(event), "{}", program.stdout);
     }
-    program.stdout.wait_for("is stale, 3 has been given out since");
+    program.stdout.wait_for("is stale, 3 has been issued since");
     program.stdout.wait_for("yes: never did two leaders write in turns\n");
+}
+
+#[test]
+fn permits_shows_that_never_more_than_three_render_although_one_is_killed() {
+    let mut program = Program::start(&mut example("permits"));
+    assert_eq!(program.status(), 0, "{}{}", program.stdout, program.stderr);
+    program.stdout.wait_for("yes: three processes rendered at once, and never more\n");
+    program.stdout.wait_for("yes: no permit was left\n");
+}
+
+#[test]
+fn quorum_shows_that_two_sections_do_not_overlap_although_a_server_dies() {
+    let mut program = Program::start(&mut example("quorum"));
+    assert_eq!(program.status(), 0, "{}{}", program.stdout, program.stderr);
+    program.stdout.wait_for("yes: the two sections did not overlap");
 }
 
 #[test]

@@ -2,7 +2,5 @@
 //! `DATABASE_URL`.
 
 mod demonstrations;
-mod flock;
 mod program;
 mod pymysqllock;
-mod terminal;

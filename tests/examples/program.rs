@@ -1,18 +1,10 @@
-//! An example as a process.
+//! An example as a program.
 
-use std::{
-    env, fmt,
-    io::Read,
-    os::unix::process::ExitStatusExt,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    sync::{Arc, LazyLock, Mutex, PoisonError},
-    thread,
-};
+use std::{env, path::PathBuf, process::Command, sync::LazyLock};
 
-use rustix::process::{Pid, Signal, kill_process};
+use testkit::world::server;
 
-use testkit::world::{server, wait_until};
+pub use testkit::program::Program;
 
 /// The example of this name, to be run on the test server.
 pub fn example(name: &str) -> Command {
@@ -34,81 +26,4 @@ fn folder() -> &'static PathBuf {
         test.ancestors().nth(2).expect("the folder above `deps`").join("examples")
     });
     &FOLDER
-}
-
-/// A running example. It is killed when the test is over.
-pub struct Program {
-    process: Child,
-    pub stdout: Output,
-    pub stderr: Output,
-}
-
-impl Program {
-    /// Its standard input is open, and empty until this is dropped.
-    pub fn start(command: &mut Command) -> Self {
-        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = pipes.spawn().expect("an example that was built");
-        let (stdout, stderr) = (process.stdout.take().expect("a pipe"), process.stderr.take().expect("a pipe"));
-        Self::new(process, stdout, stderr)
-    }
-
-    pub fn new(process: Child, stdout: impl Read + Send + 'static, stderr: impl Read + Send + 'static) -> Self {
-        Self { process, stdout: Output::of(stdout), stderr: Output::of(stderr) }
-    }
-
-    pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.process), signal).expect("a process that runs");
-    }
-
-    pub fn close_input(&mut self) {
-        self.process.stdin = None;
-    }
-
-    /// Waits for its end. As a shell has it: 128 and the number of the signal that ended it.
-    #[track_caller]
-    pub fn status(&mut self) -> i32 {
-        let mut status = None;
-        wait_until("the example to end", || {
-            status = self.process.try_wait().expect("a child");
-            status.is_some()
-        });
-        status.and_then(|status| status.code().or(status.signal().map(|signal| 128 + signal))).expect("an end")
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
-/// What was written so far.
-pub struct Output(Arc<Mutex<String>>);
-
-impl Output {
-    /// Reads until the end, in a thread.
-    fn of(mut source: impl Read + Send + 'static) -> Self {
-        let text = Arc::new(Mutex::new(String::new()));
-        let read = Arc::clone(&text);
-        thread::spawn(move || {
-            let mut buffer = [0; 1024];
-            // A terminal ends in an error.
-            while let Ok(count @ 1..) = source.read(&mut buffer) {
-                *read.lock().expect("no panic") += &String::from_utf8_lossy(&buffer[..count]);
-            }
-        });
-        Self(text)
-    }
-
-    #[track_caller]
-    pub fn wait_for(&self, part: &str) {
-        wait_until(&format!("{part:?}"), || self.to_string().contains(part));
-    }
-}
-
-impl fmt::Display for Output {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use testkit::{
     database::{Database, database},
-    world::{assert_free, connect, fresh, number, wait_until},
+    world::{assert_free, connect, fresh, number, process_list, wait_until},
 };
 
 use crate::program::{Program, example};
@@ -56,7 +56,7 @@ fn pymysqllock_and_this_crate_wait_for_each_other_and_never_overlap() {
 fn python() -> Command {
     let test = env::current_exe().unwrap();
     let target = test.ancestors().nth(3).expect("the folder above `debug/deps`");
-    let python = target.join("pymysqllock/bin/python");
+    let python = target.join("interop/bin/python");
     assert!(Path::new(&python).exists(), "there is no {}: `tests/run` installs it", python.display());
     let mut command = Command::new(python);
     command.args(["-W", "ignore", PROGRAM]);
@@ -73,8 +73,8 @@ fn start(command: &mut Command, output: &File) -> Program {
 /// How many sessions of this database wait for a named lock.
 fn waiting(database: &Database) -> usize {
     let query = format!(
-        "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST
-         WHERE DB = '{}' AND STATE = 'User lock'",
+        "SELECT COUNT(*) AS number FROM {} WHERE DB = '{}' AND STATE = 'User lock'",
+        process_list(),
         database.name
     );
     number(&mut connect(), &query).expect("a number") as usize

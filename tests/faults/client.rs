@@ -2,10 +2,10 @@
 
 use std::{io::Read, os::unix::process::ExitStatusExt, time::Instant};
 
-use diesel_named_lock::NamedLock;
 use testkit::child::{self, Child};
 
 use crate::{
+    lock::Kind,
     scenario::{Outcome::*, SOON, Scenario, scenario},
     sql::{PATIENCE, connect, id},
     stage::{Stage, Work},
@@ -30,7 +30,8 @@ pub fn scenarios() -> Vec<Scenario> {
 pub fn main(arguments: &[String]) {
     let mut conn = connect(&arguments[0]);
     child::say(id(&mut conn));
-    let lock = NamedLock::new(&arguments[1]).expect("a valid name").timeout(PATIENCE);
+    let kind = arguments.get(2).and_then(|word| Kind::from_word(word)).expect("what to lock");
+    let lock = kind.lock(&arguments[1]).timeout(PATIENCE);
     let outcome: Work = lock.run(&mut conn, |_| {
         child::say("holding");
         let _ = std::io::stdin().read(&mut [0]);
@@ -40,19 +41,19 @@ pub fn main(arguments: &[String]) {
 }
 
 /// A client, and its connection id.
-fn start(stage: &Stage) -> (Child, u64) {
-    let mut client = Child::start(&[stage.server.url(), &stage.name], &[]);
+pub fn start(stage: &Stage) -> (Child, u64) {
+    let mut client = Child::start(&[stage.server.url(), &stage.name, &stage.kind.word()], &[]);
     let id = client.hear().parse().expect("a connection id");
     (client, id)
 }
 
-fn kill(client: Child, stage: &Stage) {
+pub fn kill(client: Child, stage: &Stage) {
     let status = client.kill();
     stage.check(status.signal() == Some(SIGKILL), &format!("the client ended with {status}"));
     stage.saw(ProcessKilled);
 }
 
-fn client_killed_while_holding(stage: &Stage) {
+pub fn client_killed_while_holding(stage: &Stage) {
     for _ in 0..10 {
         let (mut client, own) = start(stage);
         assert_eq!(client.hear(), "holding");

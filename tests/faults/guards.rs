@@ -152,13 +152,13 @@ fn dropped_by_a_panic(stage: &Stage) {
     let unwound = catch(|| {
         guarded(stage, &stage.lock(), conn, |_| std::panic::panic_any(crate::perform::ON_PURPOSE));
     });
-    stage.check(unwound.is_err(), "the panic goes on");
+    stage.check(unwound.is_err(), "the panic is resumed");
     stage.saw(Panicked);
     stage.free_now();
     stage.serves(&pool);
 }
 
-/// In a child: says that it holds the lock; when told to go on, whether it is lost, and what the release says.
+/// In a child: prints that it holds the lock. When told to continue, prints whether it is lost, and the outcome of the release.
 pub fn main(arguments: &[String]) {
     let lock = NamedLock::new(&arguments[1]).expect("a valid name").idle_limit(IDLE_LIMIT);
     let guard = lock.acquire(connect(&arguments[0])).unwrap_or_else(|failed| panic!("{failed}"));

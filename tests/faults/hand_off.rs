@@ -23,7 +23,7 @@ use crate::{
 
 pub fn scenarios() -> Vec<Scenario> {
     vec![
-        // Lost to one of them. Where the server says that the lock is held before it notices the kill, to the next one.
+        // One of them is `Lost`. If the server says that the lock is held before it notices the kill, that is the next one.
         scenario("connection_killed_at_the_hand_off", connection_killed, &[Lost, Ok])
             .free_within(SOON)
             .pool(&[Replaced]),

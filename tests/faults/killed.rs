@@ -64,13 +64,13 @@ fn connection_killed_while_waiting(stage: &Stage) {
     stage.serves(&pool);
 }
 
-fn connection_killed_during_the_work(stage: &Stage) {
+pub fn connection_killed_during_the_work(stage: &Stage) {
     let pool = stage.pool();
     let (mut conn, own) = stage.checkout(&pool);
     stage.section(&stage.lock(), &mut conn, |_| {
         let killed = Instant::now();
         stage.kill(own);
-        // While the work goes on, and does not know.
+        // While the closure continues, unaware of it.
         stage.free_since(killed);
         stage.until_gone(own);
         Result::Ok(())
@@ -100,12 +100,12 @@ fn connection_killed_during_a_statement(stage: &Stage) {
     during_a_statement(stage, |own| stage.kill(own));
 }
 
-fn query_killed_during_a_statement(stage: &Stage) {
+pub fn query_killed_during_a_statement(stage: &Stage) {
     during_a_statement(stage, |own| stage.kill_query(own));
 }
 
 /// The server says that it kills; how far it is when the release comes differs from round to round.
-fn connection_killed_before_the_release(stage: &Stage) {
+pub fn connection_killed_before_the_release(stage: &Stage) {
     for _ in 0..40 {
         let pool = stage.pool();
         let (mut conn, own) = stage.checkout(&pool);

@@ -36,7 +36,7 @@ pub fn scenarios() -> Vec<Scenario> {
             .perhaps(if mysql { &[Broken] } else { &[] })
             .free_within(if mysql { SOON } else { AT_ONCE })
             .pool(if mysql { &[Kept, Replaced] } else { &[Kept] }),
-        // Both are due when the server goes on; the limit mostly comes first.
+        // Both are due when the server continues. The limit mostly comes first.
         scenario("time_limit_and_grant_in_one_moment", time_limit_and_grant, &[Timeout])
             .perhaps(if mysql { &[Ok, Broken] } else { &[Ok] })
             .free_within(if mysql { SOON } else { AT_ONCE })
@@ -68,7 +68,7 @@ fn statement_time_limit(stage: &Stage) {
     stage.serves(&pool);
 }
 
-/// The holder lets go as the waiter gives up, ever nearer to the same instant.
+/// The holder releases the lock as the waiter gives up, ever closer to the same instant.
 fn time_limit_at_the_grant(stage: &Stage) {
     const TIMEOUT: Duration = Duration::from_micros(20_500);
 
@@ -111,7 +111,7 @@ fn time_limit_at_the_grant(stage: &Stage) {
     stage.free_and_serves(conn, &pool);
 }
 
-/// While the server is stopped, the holder lets go, and the waiter's time passes.
+/// While the server is stopped, the holder releases the lock, and the waiter's time passes.
 fn time_limit_and_grant(stage: &Stage) {
     const ROUNDS: u32 = 20;
     const TIMEOUT: Duration = Duration::from_micros(40_500);

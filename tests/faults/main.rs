@@ -1,6 +1,6 @@
 //! The fault matrix: what a section promises, under every fault that we can make happen to it, on real servers.
 //!
-//! Each scenario says beforehand what its caller is to see, how soon the lock is free for somebody else, and what the
+//! Each scenario declares what its caller is to see, how soon the lock is free for somebody else, and what the
 //! pool serves afterwards. Always besides: no value or error of the work is lost, and a bystander's session is unharmed.
 //! `cargo test --test faults --all-features [PART OF A NAME]` ends with one report; `TEST_SERVER` names the server.
 
@@ -12,10 +12,12 @@ mod guards;
 mod hand_off;
 mod killed;
 mod limits;
+mod lock;
 mod network;
 mod nonblocking;
 mod panics;
 mod perform;
+mod permits;
 mod pools;
 mod race;
 mod report;
@@ -64,6 +66,7 @@ fn scenarios() -> Vec<Scenario> {
         server::scenarios(),
         network::scenarios(),
         nonblocking::scenarios(),
+        permits::scenarios(),
         limits::scenarios(),
         killed::scenarios(),
         client::scenarios(),

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The server ends a session of which it has heard nothing for its `wait_timeout`, here one second.
-const WAIT_TIMEOUT_OF_ONE_SECOND: Duration = Duration::from_secs(3);
+pub const WAIT_TIMEOUT_OF_ONE_SECOND: Duration = Duration::from_secs(3);
 
 pub fn scenarios() -> Vec<Scenario> {
     vec![
@@ -48,7 +48,7 @@ pub fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-fn network(stage: &Stage) -> (Proxy, Connections) {
+pub fn network(stage: &Stage) -> (Proxy, Connections) {
     let network = Proxy::to(&stage.server);
     let pool = stage.pool_at(network.url());
     (network, pool)
@@ -74,11 +74,11 @@ fn silent_while_holding(stage: &Stage, meanwhile: impl FnOnce(&Proxy)) {
     stage.free_and_serves(conn, &pool);
 }
 
-fn silent_while_holding_then_resumed(stage: &Stage) {
+pub fn silent_while_holding_then_resumed(stage: &Stage) {
     silent_while_holding(stage, Proxy::resume);
 }
 
-fn silent_while_holding_then_closed(stage: &Stage) {
+pub fn silent_while_holding_then_closed(stage: &Stage) {
     silent_while_holding(stage, |network| {
         let closed = Instant::now();
         network.close();
@@ -86,7 +86,7 @@ fn silent_while_holding_then_closed(stage: &Stage) {
     });
 }
 
-fn silent_to_the_server_for_ever(stage: &Stage) {
+pub fn silent_to_the_server_for_ever(stage: &Stage) {
     let (network, pool) = network(stage);
     let (mut conn, own) = stage.checkout(&pool);
     sql_query("SET SESSION wait_timeout = 1").execute(&mut conn).expect("SET");
@@ -133,7 +133,7 @@ fn silent_at_the_grant_then_closed(stage: &Stage) {
     stage.free_and_serves(conn, &pool);
 }
 
-fn reset_while_holding(stage: &Stage) {
+pub fn reset_while_holding(stage: &Stage) {
     let (network, pool) = network(stage);
     let (mut conn, _) = stage.checkout(&pool);
     stage.section(&stage.lock(), &mut conn, |conn| {

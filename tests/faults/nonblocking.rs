@@ -14,7 +14,6 @@ use crate::{
     async_room::{Conn, Room},
     scenario::{Fate, Outcome::*, SOON, Scenario, Served::*, scenario},
     server, servers,
-    sql::release_lock,
     stage::{Stage, Work, joined},
 };
 
@@ -136,7 +135,7 @@ fn query_killed_while_waiting(stage: &Stage) {
     while_waiting(stage, |own| stage.kill_query(own));
 }
 
-fn connection_killed(stage: &Stage) {
+pub fn connection_killed(stage: &Stage) {
     let room = Room::on(stage);
     let (mut conn, own) = room.checkout();
     room.section(&mut conn, || {
@@ -218,7 +217,7 @@ fn network_silent_then_resumed(stage: &Stage) {
     room.free_and_serves(conn);
 }
 
-/// With the clock stopped, as tokio has it: it goes on, at once, to the next time that somebody waits for.
+/// With tokio's clock stopped, time jumps at once to the next moment that a task waits for.
 fn network_silent_for_ever(stage: &Stage) {
     let network = Proxy::to(&stage.server);
     let room = Room::with_a_clock_to_stop(stage, network.url());
@@ -268,18 +267,16 @@ fn network_silent_and_dropped(stage: &Stage) {
     room.serves_after(conn);
 }
 
-fn dropped_while_waiting(stage: &Stage) {
-    let (room, mut rival) = (Room::on(stage), stage.rival());
+pub fn dropped_while_waiting(stage: &Stage) {
+    let (room, rival) = (Room::on(stage), stage.rival());
     let (mut conn, own) = room.checkout();
     room.drop_when("the wait", || stage.is_waiting(own), room.pending(&mut conn));
-    stage.check(stage.holder() == Some(rival.id), "somebody else's lock was touched");
-    assert!(release_lock(&mut rival.conn, &stage.name).expect("RELEASE_LOCK"));
-    stage.free_now();
+    stage.free_after(rival);
     room.serves_after(conn);
     stage.until_gone(own);
 }
 
-fn dropped_in_the_closure(stage: &Stage) {
+pub fn dropped_in_the_closure(stage: &Stage) {
     let room = Room::on(stage);
     let (mut conn, own) = room.checkout();
     room.drop_when("the closure", || stage.holder() == Some(own), room.pending(&mut conn));

@@ -34,7 +34,7 @@ pub fn silence_panics_on_purpose() {
 ///
 /// Everything in which the scenario was not as expected.
 pub fn perform(scenario: &Scenario, report: &Mutex<Vec<Row>>) -> Result<(), String> {
-    let stage = Stage::on(servers::for_fate(scenario.expected.server));
+    let stage = Stage::on(servers::for_fate(scenario.expected.server), scenario.kind);
     let server = format!("{} {}", stage.server.product(), stage.server.version());
     let start = Instant::now();
     let ended = within(LIMIT, scenario, stage);

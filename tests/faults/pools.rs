@@ -1,4 +1,4 @@
-//! Pools that make it harder: of one, without a test at the checkout, or never letting go of a connection.
+//! Pools that make it harder: of one connection, without a test at the checkout, or with connections that stay open when removed.
 
 use std::{
     sync::{Arc, Mutex},

@@ -12,13 +12,13 @@ pub struct Row {
     /// Product and version.
     pub server: String,
     pub scenario: Scenario,
-    /// `None` where it hung or panicked.
+    /// `None` if it hung or panicked.
     pub observed: Option<Observed>,
     pub took: Duration,
     pub differences: Vec<String>,
 }
 
-/// Prints nothing where nothing was performed.
+/// Prints nothing if nothing was performed.
 pub fn print(rows: &Mutex<Vec<Row>>) {
     let mut rows = rows.lock().unwrap();
     if rows.is_empty() {

@@ -7,18 +7,20 @@ use std::{
 
 use diesel_named_lock::NamedLockError;
 
-use crate::stage::Stage;
+use crate::{lock::Kind, stage::Stage};
 
 /// The lock is free for others before the section has returned: their first, unwaiting attempt succeeds.
 pub const AT_ONCE: Duration = Duration::ZERO;
 
 /// For a session that the server has to end: it takes milliseconds, and this much on a busy machine.
-pub const SOON: Duration = Duration::from_secs(1);
+pub const SOON: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone)]
 pub struct Scenario {
     pub name: &'static str,
     pub run: fn(&Stage),
+    /// What is locked.
+    pub kind: Kind,
     pub expected: Expected,
 }
 
@@ -32,7 +34,7 @@ pub struct Expected {
     pub free_within: Duration,
     /// …counted from here.
     pub since: &'static str,
-    /// Which connection the pool may serve afterwards, a working one that holds nothing. Empty where there is no pool.
+    /// Which connection the pool may serve afterwards, a working one that holds nothing. Empty if there is no pool.
     pub pool: &'static [Served],
     pub server: Fate,
 }
@@ -40,9 +42,9 @@ pub struct Expected {
 /// What becomes of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It serves other scenarios meanwhile.
+    /// It serves other scenarios at the same time.
     Unharmed,
-    /// It is stopped for a while, and serves nobody meanwhile. All its sessions live on.
+    /// It is stopped for a while, and serves no session during that time. All its sessions live on.
     Stopped,
     /// It is killed, and all its sessions with it.
     Killed,
@@ -92,16 +94,21 @@ pub struct Observed {
     pub wrong: Vec<String>,
 }
 
-/// A scenario that expects its caller to see `surely`, on a server that goes on unharmed.
+/// A scenario that expects its caller to see `surely`, on a server that is unharmed.
 pub fn scenario(name: &'static str, run: fn(&Stage), surely: &'static [Outcome]) -> Scenario {
     let (perhaps, pool, server) = (&[][..], &[][..], Fate::Unharmed);
     let expected = Expected { surely, perhaps, free_within: AT_ONCE, since: "the section's end", pool, server };
-    Scenario { name, run, expected }
+    Scenario { name, run, kind: Kind::Named, expected }
 }
 
 impl Scenario {
     pub fn perhaps(mut self, perhaps: &'static [Outcome]) -> Self {
         self.expected.perhaps = perhaps;
+        self
+    }
+
+    pub fn over(mut self, kind: Kind) -> Self {
+        self.kind = kind;
         self
     }
 

@@ -59,7 +59,7 @@ pub fn killed(stage: &Stage, section: impl FnOnce(Checkout, &dyn Fn()) -> Checko
     servers::give_back(Arc::clone(&next));
 }
 
-fn server_killed_while_waiting(stage: &Stage) {
+pub fn server_killed_while_waiting(stage: &Stage) {
     let _rival = stage.rival();
     killed(stage, |mut conn, kill| {
         stage.waiting_section(&mut conn, |_| kill());
@@ -67,7 +67,7 @@ fn server_killed_while_waiting(stage: &Stage) {
     });
 }
 
-fn server_killed_during_the_work(stage: &Stage) {
+pub fn server_killed_during_the_work(stage: &Stage) {
     killed(stage, |mut conn, kill| {
         stage.section(&stage.lock(), &mut conn, |_| {
             kill();
@@ -77,7 +77,7 @@ fn server_killed_during_the_work(stage: &Stage) {
     });
 }
 
-fn server_stopped_while_waiting(stage: &Stage) {
+pub fn server_stopped_while_waiting(stage: &Stage) {
     let (pool, rival) = (stage.pool(), stage.rival());
     let (mut conn, own) = stage.checkout(&pool);
     let lock = stage.lock().timeout(Duration::from_secs(1));

@@ -20,6 +20,7 @@ use diesel_named_lock::{NamedLock, NamedLockConnection, NamedLockError, Section,
 use test_server::{Product, Server};
 
 use crate::{
+    lock::Kind,
     perform::ON_PURPOSE,
     scenario::{AT_ONCE, Observed, Outcome, Served},
     sql::*,
@@ -38,6 +39,7 @@ pub struct Stage {
     pub server: Arc<Server>,
     /// The name of the lock.
     pub name: String,
+    pub kind: Kind,
     /// The session that kills, asks who waits, and the like.
     control: Mutex<MysqlConnection>,
     /// The session that wants the lock next.
@@ -60,12 +62,13 @@ pub struct Rival {
 }
 
 impl Stage {
-    pub fn on(server: Arc<Server>) -> Self {
+    pub fn on(server: Arc<Server>, kind: Kind) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let open = || connect(server.url());
         Self {
             name: format!("stage_{number}"),
+            kind,
             control: Mutex::new(open()),
             successor: Mutex::new(open()),
             bystander: Mutex::new(Bystander::holding(format!("bystander_{number}"), open())),
@@ -85,7 +88,7 @@ impl Stage {
     }
 
     pub fn lock(&self) -> NamedLock {
-        NamedLock::new(&self.name).expect("a valid name").timeout(PATIENCE)
+        self.kind.lock(&self.name).timeout(PATIENCE)
     }
 
     pub fn connect(&self) -> MysqlConnection {
@@ -118,7 +121,8 @@ impl Stage {
 
     pub fn rival(&self) -> Rival {
         let mut conn = self.connect();
-        assert!(get_lock(&mut conn, &self.name, Duration::ZERO).expect("GET_LOCK"), "the lock is free at first");
+        let is_free = get_lock(&mut conn, &self.kind.held(&self.name), Duration::ZERO).expect("GET_LOCK");
+        assert!(is_free, "the lock is free at first");
         let id = id(&mut conn);
         Rival { conn, id }
     }
@@ -141,7 +145,11 @@ impl Stage {
     }
 
     pub fn holder(&self) -> Option<u64> {
-        holder(&mut *self.control(), &self.name).expect("IS_USED_LOCK")
+        self.holder_of(&self.kind.held(&self.name))
+    }
+
+    pub fn holder_of(&self, name: &str) -> Option<u64> {
+        holder(&mut *self.control(), name).expect("IS_USED_LOCK")
     }
 
     pub fn until_free(&self) {
@@ -153,13 +161,16 @@ impl Stage {
         wait_until("the session to be gone", || number(&mut *self.control(), &query) == Some(0));
     }
 
-    /// Until the session waits for a named lock.
+    /// Until the session waits for the lock, first in line.
     pub fn until_waiting(&self, id: u64) {
-        self.until_in_state(id, "User lock");
+        wait_until("the session to be first in line", || self.is_waiting(id));
     }
 
     pub fn is_waiting(&self, id: u64) -> bool {
-        self.is_in_state(id, "User lock")
+        match self.kind.turnstile(&self.name) {
+            None => self.is_in_state(id, "User lock"),
+            Some(turnstile) => self.holder_of(&turnstile) == Some(id) && self.holder() != Some(id),
+        }
     }
 
     pub fn is_in_state(&self, id: u64, state: &str) -> bool {
@@ -269,26 +280,37 @@ impl Stage {
         self.note_free(if waited { start.elapsed() } else { AT_ONCE });
     }
 
-    fn note_free(&self, after: Duration) {
+    pub fn note_free(&self, after: Duration) {
         let mut observed = self.observe();
         observed.free_after = observed.free_after.max(Some(after));
     }
 
-    /// Somebody else takes the lock and lets go of it. Whether this needed to wait.
+    /// Another session acquires the lock and releases it. Returns whether it had to wait.
     fn succeed(&self) -> bool {
         let mut successor = self.successor.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut ask = |wait| get_lock(&mut *successor, &self.name, wait).expect("GET_LOCK");
-        let at_once = ask(Duration::ZERO);
-        assert!(at_once || ask(PATIENCE), "waited {PATIENCE:?} in vain for the lock");
-        assert!(release_lock(&mut *successor, &self.name).expect("RELEASE_LOCK"));
-        !at_once
+        let names = self.kind.all(&self.name);
+        let mut waited = false;
+        for name in &names {
+            let mut ask = |wait| get_lock(&mut *successor, name, wait).expect("GET_LOCK");
+            let at_once = ask(Duration::ZERO);
+            assert!(at_once || ask(PATIENCE), "waited {PATIENCE:?} in vain for `{name}`");
+            waited |= !at_once;
+        }
+        for name in &names {
+            assert!(release_lock(&mut *successor, name).expect("RELEASE_LOCK"));
+        }
+        waited
     }
 
-    /// The rival lets go; from then on, the lock is to be free.
-    pub fn free_after(&self, mut rival: Rival) {
-        assert_eq!(self.holder(), Some(rival.id), "nobody else's lock was touched");
-        assert!(release_lock(&mut rival.conn, &self.name).expect("RELEASE_LOCK"));
+    /// The rival releases the lock. From then on, the lock must be free.
+    pub fn free_after(&self, rival: Rival) {
+        self.end(rival);
         self.free_now();
+    }
+
+    pub fn end(&self, mut rival: Rival) {
+        assert_eq!(self.holder(), Some(rival.id), "nobody else's lock was touched");
+        assert!(release_lock(&mut rival.conn, &self.kind.held(&self.name)).expect("RELEASE_LOCK"));
     }
 
     /// A connection from the pool, which will be known again.

@@ -18,7 +18,7 @@ testkit::trials![
     the_newest_token_passes_and_an_older_one_is_stale,
     a_token_that_was_never_given_out_is_refused,
     a_check_outside_of_a_transaction_is_refused_before_any_io,
-    a_writer_who_comes_too_late_writes_nothing,
+    a_writer_that_comes_too_late_writes_nothing,
     between_a_check_and_the_commit_no_newer_token_is_given_out,
     two_checks_in_opposite_orders_end_in_an_error_and_not_in_waiting,
     sections_and_checks_side_by_side_never_end_in_a_deadlock,
@@ -70,7 +70,7 @@ fn a_check_outside_of_a_transaction_is_refused_before_any_io() {
     assert!(matches!(outcome, Err(FenceError::NoTransaction { .. })), "{outcome:?}");
 }
 
-fn a_writer_who_comes_too_late_writes_nothing() {
+fn a_writer_that_comes_too_late_writes_nothing() {
     let (database, name) = (database_with_fences(), fresh("late"));
     let (mut holder, mut writer) = (database.connect(), database.connect());
     holder.batch_execute("CREATE TABLE reports (id INT)").unwrap();
@@ -95,9 +95,8 @@ fn between_a_check_and_the_commit_no_newer_token_is_given_out() {
     next.batch_execute("CREATE TABLE reports (id INT)").unwrap();
     let (token, next_id) = (token(&mut next, &name), id(&mut next));
     // It is a short statement: to be met in it, it has to wait.
-    let waits = format!(
-        "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST WHERE ID = {next_id} AND INFO LIKE 'INSERT%'"
-    );
+    let waits =
+        format!("SELECT COUNT(*) AS number FROM {} WHERE ID = {next_id} AND INFO LIKE 'INSERT%'", process_list());
     thread::scope(|scope| {
         let written: Result<_, FenceError> = writer.transaction(|writer| {
             fence::check(writer, &name, fencing(token))?;
@@ -140,7 +139,7 @@ fn two_checks_in_opposite_orders_end_in_an_error_and_not_in_waiting() {
     assert_eq!(victims.count(), 1);
 }
 
-/// Also where rows are new, and where there are none yet, so that gaps are locked.
+/// Also if rows are new, and if there are none yet, so that gaps are locked.
 fn sections_and_checks_side_by_side_never_end_in_a_deadlock() {
     const ROUNDS: u32 = 60;
     let (database, name) = (database_with_fences(), fresh("side"));

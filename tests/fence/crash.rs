@@ -9,7 +9,7 @@ use testkit::world::SOON;
 
 use crate::stage::*;
 
-testkit::trials![tokens_go_on_where_they_were_after_a_crash_and_a_restart_of_the_server];
+testkit::trials![tokens_continue_after_a_crash_and_a_restart_of_the_server];
 
 /// A server of its own, for it is hurt.
 fn server_with_fences() -> Server {
@@ -28,7 +28,7 @@ fn kill(server: &Server) {
     assert!(server.ends_within(SOON), "the server outlived SIGKILL");
 }
 
-fn tokens_go_on_where_they_were_after_a_crash_and_a_restart_of_the_server() {
+fn tokens_continue_after_a_crash_and_a_restart_of_the_server() {
     let mut server = server_with_fences();
     assert_eq!(tokens(&mut connect(&server), &["stock", "stock"]), [1, 2]);
     // At once after a token was given out, at the beginning of the work.

@@ -1,4 +1,4 @@
-//! Where there is no token to be had.
+//! Errors of fencing tokens.
 
 use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::{
@@ -12,7 +12,7 @@ use crate::stage::*;
 
 testkit::trials![
     without_the_table_the_error_names_the_migration_and_the_work_has_not_run,
-    another_failure_is_not_taken_for_a_missing_table,
+    another_failure_is_not_reported_as_a_missing_table,
     a_lock_that_was_lost_is_told,
     a_bad_name_is_refused_before_any_io,
     an_error_that_travels_inside_diesels_comes_out_as_it_was,
@@ -30,14 +30,14 @@ fn without_the_table_the_error_names_the_migration_and_the_work_has_not_run() {
     let check = conn.transaction(|conn| fence::check(conn, &name, fencing(1))).unwrap_err();
     for error in [section, check] {
         assert!(matches!(error, FenceError::NoTable { .. }), "{error:?}");
-        assert!(error.to_string().contains("2026-11-23-120000-namedlock_create_named_lock_fences"), "{error}");
+        assert!(error.to_string().contains("00000000000001-namedlock_create_named_lock_fences"), "{error}");
     }
     assert_free(&name);
     conn.batch_execute(UP).unwrap();
-    assert_eq!(token(&mut conn, &name), 1, "the same connection goes on");
+    assert_eq!(token(&mut conn, &name), 1, "the same connection continues");
 }
 
-fn another_failure_is_not_taken_for_a_missing_table() {
+fn another_failure_is_not_reported_as_a_missing_table() {
     let (database, name) = (database_with_fences(), fresh("read_only"));
     let mut conn = database.connect();
     conn.batch_execute("SET SESSION TRANSACTION READ ONLY").unwrap();
@@ -45,7 +45,7 @@ fn another_failure_is_not_taken_for_a_missing_table() {
     assert!(matches!(error, FenceError::NoToken { .. }), "{error:?}");
     assert_free(&name);
     conn.batch_execute("SET SESSION TRANSACTION READ WRITE").unwrap();
-    assert_eq!(token(&mut conn, &name), 1, "the same connection goes on");
+    assert_eq!(token(&mut conn, &name), 1, "the same connection continues");
 }
 
 fn a_lock_that_was_lost_is_told() {

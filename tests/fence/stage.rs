@@ -12,7 +12,7 @@ pub use testkit::database::{Database, database};
 use testkit::world::SOON;
 
 /// The SQL that this crate ships, as somebody would copy it.
-pub const UP: &str = include_str!("../../migrations/2026-11-23-120000-namedlock_create_named_lock_fences/up.sql");
+pub const UP: &str = include_str!("../../migrations/00000000000001-namedlock_create_named_lock_fences/up.sql");
 
 pub fn database_with_fences() -> Database {
     let database = database();

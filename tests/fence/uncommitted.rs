@@ -64,8 +64,14 @@ fn a_token_is_spent_if_raw_sql_rolls_back_in_the_work() {
 
 fn tokens_are_given_out_and_checked_whatever_the_session_is_set_to() {
     let database = database_with_fences();
-    let settings =
-        ["SET sql_mode = 'ANSI'", "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SET NAMES latin1"];
+    let settings = [
+        "SET sql_mode = 'ANSI'",
+        "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "SET NAMES latin1",
+        "SET NAMES gbk",
+        "SET NAMES sjis",
+        "SET character_set_connection = ucs2",
+    ];
     // From 10.6.18 on.
     let of_mariadb =
         ["SET sql_mode = 'EMPTY_STRING_IS_NULL'", "SET /*M!100618 innodb_snapshot_isolation = 1, */ @unused = 1"];

@@ -7,8 +7,8 @@ use diesel_named_lock::job::{JobError, JobOutcome, JobState, JobStatus, Singleto
 pub use testkit::database::{Database, database};
 use testkit::world::*;
 
-pub const UP: &str = include_str!("../../migrations/2026-11-23-143157-namedlock_create_named_lock_ledger/up.sql");
-const DOWN: &str = include_str!("../../migrations/2026-11-23-143157-namedlock_create_named_lock_ledger/down.sql");
+pub const UP: &str = include_str!("../../migrations/00000000000002-namedlock_create_named_lock_ledger/up.sql");
+const DOWN: &str = include_str!("../../migrations/00000000000002-namedlock_create_named_lock_ledger/down.sql");
 
 pub const HOUR: Duration = Duration::from_secs(3600);
 

@@ -2,10 +2,15 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex},
     thread,
 };
 
-use diesel::{connection::SimpleConnection, prelude::*, result::Error as DieselError};
+use diesel::{
+    connection::{InstrumentationEvent, SimpleConnection},
+    prelude::*,
+    result::Error as DieselError,
+};
 use diesel_named_lock::{
     NamedLockError,
     job::{JobError, JobState, SingletonJob},
@@ -80,6 +85,25 @@ fn a_panic_is_recorded_as_a_failure_and_goes_on() {
     assert_eq!(run(&job, &mut conn).unwrap(), RAN, "on the same connection");
 }
 
+/// Before that, it would show as abandoned to the next one.
+#[test]
+fn the_lock_is_held_until_the_end_is_recorded() {
+    let database = database_with_ledger();
+    let (mut conn, job) = (database.connect(), job("held").at_most_every(HOUR));
+    let (own, name) = (id(&mut conn), job.name().clone());
+    let holders = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&holders);
+    conn.set_instrumentation(move |event: InstrumentationEvent<'_>| match event {
+        InstrumentationEvent::FinishQuery { query, .. } if query.to_string().contains("SET ended_at") => {
+            seen.lock().unwrap().push(holder(name.as_str()));
+        }
+        _ => {}
+    });
+    assert_eq!(run(&job, &mut conn).unwrap(), RAN);
+    assert_eq!(*holders.lock().unwrap(), [Some(own)]);
+    assert_free(job.name().as_str());
+}
+
 #[test]
 fn a_transaction_left_open_is_rolled_back_before_the_end_is_recorded() {
     let database = database_with_ledger();
@@ -149,8 +173,8 @@ fn an_end_whose_statement_is_killed_is_recorded_all_the_same() {
             operator.batch_execute("BEGIN; UPDATE named_lock_ledger SET host = 'x'").unwrap();
             scope.spawn(move || {
                 let query = format!(
-                    "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST \
-                     WHERE ID = {own} AND INFO LIKE 'UPDATE%'"
+                    "SELECT COUNT(*) AS number FROM {} WHERE ID = {own} AND INFO LIKE 'UPDATE%'",
+                    process_list()
                 );
                 wait_until("the end to be written", || number(&mut operator, &query) == Some(1));
                 kill_query(own);

@@ -20,7 +20,7 @@ pub fn machine_at(url: &str, job: &SingletonJob, work: Duration) -> Child {
     machine
 }
 
-/// Lets them go on one after the other, and tells what they say. The first one works.
+/// Lets them continue one after the other, and returns their outcomes. The first one runs the job.
 pub fn go_in_turn(machines: &mut [Child]) -> Vec<String> {
     let mut said = Vec::new();
     for machine in machines {
@@ -33,7 +33,7 @@ pub fn go_in_turn(machines: &mut [Child]) -> Vec<String> {
     said
 }
 
-/// What a machine does, where this process is one.
+/// The part of a machine, if this process is one.
 pub fn be_a_machine() -> Option<()> {
     let arguments = child::arguments()?;
     let [url, name, work] = &arguments[..] else { panic!("three arguments: {arguments:?}") };

@@ -9,7 +9,7 @@ use testkit::world::*;
 
 use crate::database::*;
 
-/// Where one collation or another sees one name.
+/// Names that some collation treats as one.
 const ALIKE: [&str; 6] = ["report", "Report", "réport", "report ", "report\u{a0}", "re\u{301}port"];
 
 #[test]

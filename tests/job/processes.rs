@@ -37,7 +37,7 @@ fn of_three_machines_that_fire_at_the_same_moment_one_runs_the_job() {
     assert_eq!(database.status(&job).runs, 1);
 }
 
-/// Where mutual exclusion alone would run it three times.
+/// Mutual exclusion alone would run it three times here.
 #[test]
 fn of_three_machines_that_fire_one_after_the_other_one_runs_the_job() {
     let (database, job) = (database_with_ledger(), job("in_turn"));

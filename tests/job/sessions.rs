@@ -7,10 +7,13 @@ use testkit::world::*;
 
 use crate::database::*;
 
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 17] = [
     "SET NAMES latin1",
     "SET NAMES ascii",
     "SET NAMES gbk",
+    "SET NAMES sjis",
+    "SET character_set_connection = ucs2",
+    "SET NAMES gbk, character_set_connection = ucs2",
     "SET character_set_client = latin1",
     "SET character_set_connection = latin1",
     "SET character_set_results = latin1",

@@ -122,7 +122,7 @@ fn a_transaction_that_raw_sql_has_begun_before_is_committed_before_the_work() {
     assert_eq!(outcome.unwrap(), JobOutcome::Ran((Some(1), JobState::Running)));
 }
 
-/// Not that connection's own transaction: the work has put it in place of ours.
+/// Not that connection's own transaction: the closure has swapped it in.
 #[test]
 fn the_transaction_of_a_connection_that_failing_work_swaps_in_is_not_rolled_back() {
     let (database, job) = (database_with_ledger(), job("swapped_in").at_most_every(HOUR));
@@ -159,8 +159,9 @@ fn what_the_work_left_uncommitted_is_there_exactly_if_the_job_is_said_to_have_ru
             block.iter().for_each(|statement| backup.batch_execute(statement).unwrap());
             scope.spawn(|| {
                 let waits = format!(
-                    "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST
-                     WHERE ID = {own} AND (INFO LIKE 'COMMIT%' OR INFO LIKE 'UPDATE%')"
+                    "SELECT COUNT(*) AS number FROM {}
+                     WHERE ID = {own} AND (INFO LIKE 'COMMIT%' OR INFO LIKE 'UPDATE%')",
+                    process_list()
                 );
                 wait_until("the end to wait for the backup", || number(&mut onlooker, &waits) == Some(1));
                 onlooker.batch_execute(&format!("KILL QUERY {own}")).unwrap();

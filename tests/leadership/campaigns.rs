@@ -22,11 +22,11 @@ use testkit::world::*;
 use crate::stage::*;
 
 testkit::trials![
-    one_candidate_leads_and_the_others_are_told_who,
+    one_candidate_leads_and_the_others_learn_its_session,
     a_leader_that_resigns_hands_over_to_the_candidate_that_waits,
     a_leader_that_is_dropped_hands_over_also_by_a_panic,
     a_leader_steps_down_when_asked_and_holds_its_lock_until_it_resigns,
-    a_campaign_goes_on_while_there_is_no_connection,
+    a_campaign_continues_while_there_is_no_connection,
     a_candidate_whose_session_is_killed_while_it_waits_asks_again,
     a_campaign_that_can_not_be_won_ends_at_once,
     a_campaign_ends_with_its_time,
@@ -36,7 +36,7 @@ testkit::trials![
     a_leadership_can_be_asked_from_any_thread_and_shows_itself,
 ];
 
-fn one_candidate_leads_and_the_others_are_told_who() {
+fn one_candidate_leads_and_the_others_learn_its_session() {
     let name = fresh("leads");
     let (one, other) = (candidate(&name), candidate(&name));
     assert_eq!(one.leader().unwrap(), None);
@@ -104,7 +104,7 @@ fn a_leader_steps_down_when_asked_and_holds_its_lock_until_it_resigns() {
     assert_free(&name);
 }
 
-fn a_campaign_goes_on_while_there_is_no_connection() {
+fn a_campaign_continues_while_there_is_no_connection() {
     let (name, attempts) = (fresh("no_connection"), Arc::new(AtomicU32::new(0)));
     let counted = attempts.clone();
     let election = with_connections(&name, move || match counted.fetch_add(1, Ordering::Relaxed) {

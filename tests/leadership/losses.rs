@@ -15,7 +15,7 @@ use crate::stage::*;
 testkit::trials![
     a_leader_that_waits_is_woken_by_the_ping_that_fails,
     a_leader_whose_session_is_killed_steps_down_and_another_leads,
-    a_leader_that_goes_on_after_a_loss_is_logged_with_for_how_long,
+    a_leader_that_continues_after_a_loss_is_logged_with_the_time,
     a_leader_on_a_network_that_goes_silent_steps_down_before_another_leads,
     a_leader_that_was_deposed_does_not_lead_again_when_the_network_speaks,
 ];
@@ -44,13 +44,14 @@ fn a_leader_that_waits_is_woken_by_the_ping_that_fails() {
     assert!(start.elapsed() < limit * 3 / 4, "{:?}", start.elapsed());
 }
 
-fn a_leader_that_goes_on_after_a_loss_is_logged_with_for_how_long() {
+fn a_leader_that_continues_after_a_loss_is_logged_with_the_time() {
     let name = fresh("went_on");
     let leader = elected(&name);
-    kill(leader.connection_id().get());
+    let session = leader.connection_id();
+    kill(session.get());
     assert!(leader.stepped_down(SOON));
     let entries = logged(|| drop(leader));
-    let told = format!("the leader by named lock `{name}` went on for ");
+    let told = format!("the leader by named lock `{name}` on connection {session} continued for ");
     let warning = entries.iter().find(|entry| entry.text.starts_with(&told)).unwrap_or_else(|| panic!("{entries:?}"));
     assert_eq!((warning.level, &*warning.keys), (Level::Warn, &["lost_for".to_owned(), "connection".to_owned()][..]));
 }

@@ -16,7 +16,7 @@ testkit::trials![
     a_leader_that_was_stopped_knows_at_once_that_it_leads_no_more,
 ];
 
-/// In a child: says its session, and when it leads; then, when told to go on, whether it still does, and resigns.
+/// In a child: prints its session, and when it leads. When told to continue, prints whether it still leads, and resigns.
 pub fn main(arguments: &[String]) {
     let leader = telling(&arguments[0], &arguments[1], child::say).campaign(SOON).expect("to lead");
     child::say("leads");

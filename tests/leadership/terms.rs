@@ -14,7 +14,7 @@ testkit::trials![
 ];
 
 /// The SQL that this crate ships, as somebody would copy it.
-const UP: &str = include_str!("../../migrations/2026-11-23-120000-namedlock_create_named_lock_fences/up.sql");
+const UP: &str = include_str!("../../migrations/00000000000001-namedlock_create_named_lock_fences/up.sql");
 
 fn terms_grow_and_that_of_a_deposed_leader_is_refused() {
     let (database, name) = (database(), fresh("term"));

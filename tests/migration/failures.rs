@@ -13,16 +13,16 @@ use testkit::world::*;
 use crate::stage::*;
 
 testkit::trials![
-    a_migration_that_fails_is_told_with_its_version_and_what_was_done_before,
-    a_session_killed_in_the_middle_is_told_with_the_version_at_which_it_stood,
-    a_lock_lost_under_the_migrations_is_told_with_what_they_did,
+    a_migration_that_fails_is_reported_with_its_version_and_what_was_done_before,
+    a_session_killed_in_the_middle_is_reported_with_the_version_that_was_running,
+    a_lock_lost_under_the_migrations_is_reported_with_what_they_did,
     a_connection_without_a_database_is_refused,
     an_open_transaction_is_refused_and_nothing_is_run,
-    a_broken_connection_is_told_and_nothing_is_run,
+    a_broken_connection_is_reported_and_nothing_is_run,
     after_a_query_of_the_harness_was_killed_the_same_connection_can_try_again,
 ];
 
-fn a_migration_that_fails_is_told_with_its_version_and_what_was_done_before() {
+fn a_migration_that_fails_is_reported_with_its_version_and_what_was_done_before() {
     let database = database();
     let migrations = migrations(&[
         ("1_one", "CREATE TABLE one (id INT)", ""),
@@ -43,7 +43,7 @@ fn a_migration_that_fails_is_told_with_its_version_and_what_was_done_before() {
     assert!(database.has_table("half") && !database.has_table("three"));
 }
 
-fn a_session_killed_in_the_middle_is_told_with_the_version_at_which_it_stood() {
+fn a_session_killed_in_the_middle_is_reported_with_the_version_that_was_running() {
     let database = database();
     let gate = fresh("gate");
     let _keeper = hold_elsewhere(&gate);
@@ -70,7 +70,7 @@ fn a_session_killed_in_the_middle_is_told_with_the_version_at_which_it_stood() {
     assert_sound(&pool, &lock_name(&database));
 }
 
-fn a_lock_lost_under_the_migrations_is_told_with_what_they_did() {
+fn a_lock_lost_under_the_migrations_is_reported_with_what_they_did() {
     let database = database();
     let careless = migrations(&[("1_one", "CREATE TABLE one (id INT)", ""), ("2_two", "DO RELEASE_ALL_LOCKS()", "")]);
     match database.connect().run_pending_migrations_locked(source(&careless), SOON) {
@@ -101,7 +101,7 @@ fn an_open_transaction_is_refused_and_nothing_is_run() {
     assert!(!database.has_table("one"));
 }
 
-fn a_broken_connection_is_told_and_nothing_is_run() {
+fn a_broken_connection_is_reported_and_nothing_is_run() {
     let database = database();
     let mut conn = database.connect();
     let own = id(&mut conn);
@@ -128,8 +128,8 @@ fn after_a_query_of_the_harness_was_killed_the_same_connection_can_try_again() {
         (run(), run())
     });
     let query = format!(
-        "SELECT COUNT(*) AS number FROM information_schema.PROCESSLIST
-         WHERE ID = {own} AND INFO LIKE 'SELECT%__diesel_schema_migrations%'"
+        "SELECT COUNT(*) AS number FROM {} WHERE ID = {own} AND INFO LIKE 'SELECT%__diesel_schema_migrations%'",
+        process_list()
     );
     wait_until("the harness's query", || number(&mut connect(), &query) == Some(1));
     kill_query(own);

@@ -11,7 +11,7 @@ use testkit::{
 
 use crate::stage::{Database, texts};
 
-/// In a child: says the connection's id, waits until it may go on, migrates, says what came of it.
+/// In a child: prints the connection's id, waits until it may continue, migrates, and prints the outcome.
 pub fn main(arguments: &[String]) {
     let mut conn = MysqlConnection::establish(&arguments[0]).expect("a connection");
     let source = FileBasedMigrations::from_path(&arguments[1]).expect("a folder of migrations");
@@ -38,7 +38,7 @@ impl Process {
         Self { connection_id, child }
     }
 
-    /// Lets it go on.
+    /// Lets it continue.
     pub fn go(&mut self) {
         self.child.go();
     }

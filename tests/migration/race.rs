@@ -11,8 +11,8 @@ use crate::{process::Process, stage::*};
 
 testkit::trials![
     of_six_processes_that_race_on_an_empty_database_one_runs_each_migration,
-    where_one_is_killed_in_the_middle_of_a_migration_the_others_tell_the_version,
-    what_a_killed_process_has_begun_another_takes_over_where_it_can_be_run_twice,
+    if_one_is_killed_in_the_middle_of_a_migration_the_others_name_the_version,
+    what_a_killed_process_has_begun_another_finishes_if_it_can_run_twice,
     what_is_pending_is_found_out_inside_the_lock,
 ];
 
@@ -52,7 +52,7 @@ fn with_gate(gate: &str, first: &str, last: &str) -> TempDir {
     ])
 }
 
-fn where_one_is_killed_in_the_middle_of_a_migration_the_others_tell_the_version() {
+fn if_one_is_killed_in_the_middle_of_a_migration_the_others_name_the_version() {
     let database = database();
     let gate = format!("{}_gate", database.name);
     let keeper = hold_elsewhere(&gate);
@@ -76,7 +76,7 @@ fn where_one_is_killed_in_the_middle_of_a_migration_the_others_tell_the_version(
     assert_eq!(texts(ran), ["2", "3"]);
 }
 
-fn what_a_killed_process_has_begun_another_takes_over_where_it_can_be_run_twice() {
+fn what_a_killed_process_has_begun_another_finishes_if_it_can_run_twice() {
     let database = database();
     let gate = format!("{}_gate", database.name);
     let keeper = hold_elsewhere(&gate);

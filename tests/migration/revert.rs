@@ -11,10 +11,10 @@ testkit::trials![
     the_last_migration_is_reverted_and_its_version_returned,
     all_migrations_are_reverted_newest_first,
     the_last_migration_is_done_again,
-    a_revert_that_fails_is_told_with_its_version_and_what_was_done_before,
+    a_revert_that_fails_is_reported_with_its_version_and_what_was_done_before,
     a_redo_that_can_not_run_again_tells_that_it_has_reverted,
-    where_a_version_is_unknown_none_is_reverted,
-    where_none_is_applied_none_is_reverted,
+    if_a_version_is_unknown_none_is_reverted,
+    if_none_is_applied_none_is_reverted,
 ];
 
 fn the_last_migration_is_reverted_and_its_version_returned() {
@@ -51,7 +51,7 @@ fn the_last_migration_is_done_again() {
     assert_free(&lock_name(&database));
 }
 
-fn a_revert_that_fails_is_told_with_its_version_and_what_was_done_before() {
+fn a_revert_that_fails_is_reported_with_its_version_and_what_was_done_before() {
     let (database, migrations) = (database(), three_tables());
     let mut conn = database.connect();
     conn.run_pending_migrations_locked(source(&migrations), SOON).unwrap();
@@ -79,7 +79,7 @@ fn a_redo_that_can_not_run_again_tells_that_it_has_reverted() {
     assert!(applied(&database).is_empty());
 }
 
-fn where_a_version_is_unknown_none_is_reverted() {
+fn if_a_version_is_unknown_none_is_reverted() {
     let (database, migrations) = (database(), three_tables());
     let mut conn = database.connect();
     conn.run_pending_migrations_locked(source(&migrations), SOON).unwrap();
@@ -92,7 +92,7 @@ fn where_a_version_is_unknown_none_is_reverted() {
     assert_eq!(applied(&database), ["3", "2", "1"]);
 }
 
-fn where_none_is_applied_none_is_reverted() {
+fn if_none_is_applied_none_is_reverted() {
     let (database, migrations) = (database(), three_tables());
     let mut conn = database.connect();
     for outcome in [

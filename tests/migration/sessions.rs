@@ -70,7 +70,7 @@ fn a_batch_into_which_kill_query_strikes_ends_and_frees_the_lock() {
     assert!(struck > 0);
 }
 
-/// What came of it, and after which time. `after`: how long the batch goes on before.
+/// Returns the outcome, and after which time it came. `after` is how long the batch runs before.
 fn kill_into_batch(after: Duration) -> (Result<Vec<String>, MigrationError>, Duration) {
     let (database, gate) = (database(), fresh("gate"));
     let mut keeper = hold_elsewhere(&gate);

@@ -1,10 +1,6 @@
 //! Sections whose future is dropped, at each of their moments.
 
-use std::{
-    cell::RefCell,
-    sync::OnceLock,
-    time::{Duration, Instant},
-};
+use std::{cell::RefCell, sync::OnceLock, time::Instant};
 
 use diesel::{
     QueryResult,
@@ -14,12 +10,15 @@ use diesel::{
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_named_lock::{
     NamedLockError,
-    nonblocking::{NamedLock, NamedLockConnection, NamedLockExt},
+    nonblocking::{NamedLock, NamedLockConnection, NamedLockExt, permits::Permits},
 };
 use testkit::world::{self, SOON, assert_free, assert_free_soon, fresh, hold_elsewhere, holder, is_alive, wait_until};
-use tokio::{runtime::Runtime, time::timeout};
+use tokio::runtime::Runtime;
 
-use crate::world::{LONG, Number, bb8_of, connect, deadpool_of, drop_once, id, number, table};
+use crate::{
+    stage::{connect_slowly_to, polled},
+    world::{LONG, Number, bb8_of, connect, deadpool_of, drop_once, id, number, table},
+};
 
 /// Only what the session's end can bring: the connection is refused by the next section.
 async fn assert_refused<C: NamedLockConnection>(conn: &mut C, name: &str) {
@@ -105,7 +104,8 @@ async fn a_statement_that_runs_is_finished_first() {
     let (name, mut conn) = (fresh("statement"), connect().await);
     let id = id(&mut conn).await;
     let section = conn.with_named_lock(&*name, SOON, async |conn| {
-        sql_query("SELECT SLEEP(1)").execute(conn).await?;
+        // Long enough to be met in it on a busy machine.
+        sql_query("SELECT SLEEP(4)").execute(conn).await?;
         Ok::<_, NamedLockError>(())
     });
     drop_once(section, "it sleeps", || world::is_in_state(id, "User sleep")).await;
@@ -134,9 +134,9 @@ async fn a_transaction_is_rolled_back() {
 const MANY_ROWS: &str =
     "SELECT REPEAT('x', 1000000) AS number FROM information_schema.COLUMNS a, information_schema.COLUMNS b";
 
-async fn drop_while_rows_arrive<C: NamedLockConnection>(conn: &mut C, name: &str) {
+async fn drop_while_rows_arrive<C: NamedLockConnection>(conn: &mut C, lock: &NamedLock) {
     let arrive = OnceLock::new();
-    let section = conn.with_named_lock(name, SOON, async |conn| {
+    let section = lock.run(conn, async |conn: &mut C| {
         let rows = sql_query(MANY_ROWS).load_stream::<Number>(conn).await?;
         arrive.set(()).unwrap();
         std::future::pending::<()>().await;
@@ -148,16 +148,45 @@ async fn drop_while_rows_arrive<C: NamedLockConnection>(conn: &mut C, name: &str
 
 #[tokio::test]
 async fn while_rows_arrive_the_lock_is_free_although_the_caller_or_deadpool_keeps_the_connection() {
-    let (name, mut plain, pool) = (fresh("rows"), connect().await, deadpool_of(1));
-    drop_while_rows_arrive(&mut plain, &name).await;
-    assert_free_soon_of_async(name.clone()).await;
-    assert_refused(&mut plain, &name).await;
+    let (name, other, pool) = (fresh("rows"), fresh("rows_too"), deadpool_of(1));
+    // Each is acquired by a statement of its own.
+    let permits = [4, 16, 64].map(|count| Permits::new(&*name, count).unwrap());
+    let permits = permits.iter().flat_map(|permits| [permits.permit(), permits.permits(2).unwrap()]);
+    let permits = permits.map(|lock| (lock, format!("{name}:permit#1")));
+    let locks = [NamedLock::new(&*name).unwrap(), NamedLock::all_of([&*name, &*other]).unwrap()];
+    for (lock, name) in locks.map(|lock| (lock, name.clone())).into_iter().chain(permits) {
+        let mut plain = connect().await;
+        drop_while_rows_arrive(&mut plain, &lock).await;
+        assert_free_soon_of_async(name.clone()).await;
+        assert_refused(&mut plain, &name).await;
 
-    let mut pooled = pool.get().await.unwrap();
-    drop_while_rows_arrive(&mut pooled, &name).await;
-    drop(pooled);
-    assert_free_soon_of_async(name).await;
-    assert_eq!(number(&mut pool.get().await.unwrap(), "SELECT 9 AS number").await, 9);
+        let mut pooled = pool.get().await.unwrap();
+        drop_while_rows_arrive(&mut pooled, &lock).await;
+        drop(pooled);
+        assert_free_soon_of_async(name.clone()).await;
+        assert_eq!(number(&mut pool.get().await.unwrap(), "SELECT 9 AS number").await, 9);
+    }
+}
+
+#[tokio::test]
+async fn at_each_await_of_a_section_over_many_locks_all_are_free() {
+    let names: Vec<_> = (0..12).map(|_| fresh("many")).collect();
+    let lock = NamedLock::all_of(&names).unwrap().timeout(SOON);
+    for times in 1.. {
+        let mut conn = connect_slowly_to(world::server().tcp_url()).await;
+        let id = id(&mut conn).await;
+        let outcome = polled(times, lock.run(&mut conn, async |_| Ok::<_, NamedLockError>(()))).await;
+        if outcome.is_none() {
+            // Until then, it may still be about to execute what was sent.
+            tokio::task::spawn_blocking(move || wait_until("the session to be gone", || !is_alive(id))).await.unwrap();
+        }
+        names.iter().for_each(|name| assert_free(name));
+        if let Some(outcome) = outcome {
+            // Four statements, each of which is prepared before.
+            assert!(outcome.is_ok() && times >= 8, "{outcome:?} after {times}");
+            break;
+        }
+    }
 }
 
 #[tokio::test]
@@ -200,14 +229,22 @@ async fn drop_in_the_closure_of(mut conn: impl NamedLockConnection, name: String
 fn without_a_runtime_the_lock_is_free_too() {
     let (name, runtime) = (fresh("no_runtime"), Runtime::new().unwrap());
     let mut conn = runtime.block_on(connect());
-    let mut section = Box::pin(drop_in_the_closure(&mut conn, &name));
-    runtime.block_on(async { assert!(timeout(Duration::from_secs(1), &mut section).await.is_ok()) });
+    let mut section = Box::pin(
+        conn.with_named_lock(&*name, SOON, async |_| -> Result<(), NamedLockError> { std::future::pending().await }),
+    );
+    runtime.block_on(drop_once(&mut section, "the lock is held", || holder(&name).is_some()));
+    drop(section);
     assert_free_soon(&name);
 }
 
-/// As `timeout(statement)` in the closure: the connection would answer the next question with the last answer.
+/// As `timeout(statement)` in the closure: the connection would answer the next question with the last answer. The statement waits for
+/// the lock `gate` until it is dropped.
 async fn drop_a_statement(conn: &mut impl NamedLockConnection, statement: &str) {
-    assert!(timeout(Duration::from_millis(50), sql_query(statement).execute(conn)).await.is_err());
+    let (gate, id) = (fresh("gate"), id(conn).await);
+    let elsewhere = hold_elsewhere(&gate);
+    let statement = sql_query(statement.replace("gate", &gate));
+    drop_once(statement.execute(conn), "it runs", || world::is_in_state(id, "User lock")).await;
+    drop(elsewhere);
 }
 
 #[tokio::test]
@@ -215,8 +252,8 @@ async fn a_statement_that_the_closure_drops_makes_the_section_lost_and_never_giv
     let mut conn = connect().await;
     let table = table(&mut conn).await;
     conn.batch_execute(&format!("INSERT INTO {table} VALUES (1), (2)")).await.unwrap();
-    let update = format!("UPDATE {table} SET n = n + SLEEP(0.1)");
-    for statement in ["SELECT SLEEP(0.2)", "DO SLEEP(0.2)", &update] {
+    let update = format!("UPDATE {table} SET n = n + GET_LOCK('gate', 60)");
+    for statement in ["SELECT GET_LOCK('gate', 60)", "DO GET_LOCK('gate', 60)", &update] {
         for is_warm in [false, true] {
             let (name, mut conn) = (fresh("out_of_step"), connect().await);
             let lock = NamedLock::new(&*name).unwrap();
@@ -242,7 +279,7 @@ async fn a_statement_that_the_closure_drops_makes_the_section_lost_and_never_giv
 async fn inside_the_closure_still_holds_gives_no_answer_that_is_not_its_own() {
     let (name, mut conn) = (fresh("stale"), connect().await);
     let outcome = conn.with_named_lock(&*name, SOON, async |conn| {
-        drop_a_statement(conn, "SELECT SLEEP(0.2)").await;
+        drop_a_statement(conn, "SELECT GET_LOCK('gate', 60)").await;
         let answer = conn.still_holds(&*name).await;
         assert!(matches!(answer, Err(NamedLockError::Database(_))), "{answer:?}");
         Ok::<_, NamedLockError>(())

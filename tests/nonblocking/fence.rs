@@ -20,7 +20,7 @@ use crate::{
     world::{begin, number},
 };
 
-const UP: &str = include_str!("../../migrations/2026-11-23-120000-namedlock_create_named_lock_fences/up.sql");
+const UP: &str = include_str!("../../migrations/00000000000001-namedlock_create_named_lock_fences/up.sql");
 
 fn database_with_fences() -> Database {
     let database = database();
@@ -139,7 +139,7 @@ async fn a_connection_whose_token_or_check_is_dropped_is_marked_broken() {
     }
 }
 
-/// The application drops a query of its own, and goes on: the answers that come next are those to earlier questions.
+/// The application drops a query of its own, and continues. The next answers are those to earlier questions.
 #[tokio::test]
 async fn on_a_connection_that_is_out_of_step_there_is_no_token() {
     let (database, name) = (database_with_fences(), fresh("out_of_step"));

@@ -9,7 +9,7 @@ use diesel_named_lock::{
     NamedLockError, job,
     nonblocking::{
         NamedLockConnection,
-        job::{JobError, JobOutcome, JobState, JobStatus, SingletonJob},
+        job::{JobError, JobOutcome, JobState, JobStatus, LedgerError, SingletonJob, read_ledger},
     },
 };
 use testkit::{
@@ -23,9 +23,10 @@ use crate::{
     world::{LONG, begin, drop_once, id, number},
 };
 
-const UP: &str = include_str!("../../migrations/2026-11-23-143157-namedlock_create_named_lock_ledger/up.sql");
+const UP: &str = include_str!("../../migrations/00000000000002-namedlock_create_named_lock_ledger/up.sql");
 const HOUR: Duration = Duration::from_secs(3600);
 const RAN: JobOutcome<()> = JobOutcome::Ran(());
+const NEVER_AGAIN: JobOutcome<()> = JobOutcome::NotDue { next: None };
 
 fn database_with_ledger() -> Database {
     let database = database();
@@ -280,7 +281,7 @@ async fn dropped_at_any_await_a_run_is_abandoned_or_none_unless_it_had_succeeded
     assert!(seen.iter().all(|times| *times > 0), "no run, abandoned, succeeded: {seen:?}");
 }
 
-/// The application drops a query of its own in the work, and goes on.
+/// The application drops a query of its own in the closure, and continues.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_leaves_its_connection_out_of_step_is_lost_and_shows_as_abandoned() {
     let (database, job) = (database_with_ledger(), hourly("out_of_step"));
@@ -317,11 +318,28 @@ async fn round_trips(conn: &mut AsyncMysqlConnection) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_takes_eleven_round_trips() {
+async fn a_run_takes_eleven_round_trips_and_one_that_is_not_due_three() {
     let database = database_with_ledger();
     let mut conn = connect_to(&database.tcp_url()).await;
-    assert_eq!(run(&hourly("warm"), &mut conn).await.unwrap(), RAN);
-    let (first, second) = (round_trips(&mut conn).await, round_trips(&mut conn).await);
-    assert_eq!(run(&hourly("cost"), &mut conn).await.unwrap(), RAN);
-    assert_eq!(round_trips(&mut conn).await - second - (second - first), 11);
+    let job = SingletonJob::new(fresh("cost")).expect("a valid name");
+    for (key, outcome, round_trips_of_run) in [(1, RAN, None), (2, RAN, Some(11)), (2, NEVER_AGAIN, Some(3))] {
+        let (first, second) = (round_trips(&mut conn).await, round_trips(&mut conn).await);
+        assert_eq!(run(&job.clone().once_for(key), &mut conn).await.unwrap(), outcome);
+        let counted = round_trips(&mut conn).await - second - (second - first);
+        assert_eq!(counted, round_trips_of_run.unwrap_or(counted), "{outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_whole_ledger_is_that_of_the_blocking_world() {
+    let (database, job) = (database_with_ledger(), hourly("whole").once_for("today"));
+    let mut conn = connect_to(&database.tcp_url()).await;
+    assert_eq!(run(&job, &mut conn).await.unwrap(), RAN);
+    let entries = read_ledger(&mut conn).await.unwrap();
+    assert_eq!(entries.len(), 2);
+    assert_eq!(entries, job::read_ledger(&mut database.connect()).unwrap());
+
+    let without = self::database();
+    let error = read_ledger(&mut connect_to(&without.tcp_url()).await).await.unwrap_err();
+    assert!(matches!(error, LedgerError::NoTable { .. }), "{error:?}");
 }

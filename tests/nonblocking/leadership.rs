@@ -33,7 +33,7 @@ async fn a_leader_that_resigns_hands_over_to_the_next_candidate() {
 }
 
 #[tokio::test]
-async fn a_candidate_whose_time_is_up_learns_who_leads() {
+async fn a_candidate_whose_time_is_up_learns_the_leader() {
     let name = fresh("busy");
     let elsewhere = hold_elsewhere(&name);
     let error = candidate(&name).campaign(Duration::from_millis(300)).await.map(drop).unwrap_err();
@@ -42,7 +42,7 @@ async fn a_candidate_whose_time_is_up_learns_who_leads() {
 }
 
 #[tokio::test]
-async fn a_leader_whose_session_is_killed_steps_down_and_is_told_when_it_resigns() {
+async fn a_leader_whose_session_is_killed_steps_down_and_its_resignation_is_an_error() {
     let name = fresh("killed");
     let leadership = candidate(&name).campaign(SOON).await.unwrap();
     kill(leadership.connection_id().get());

@@ -103,7 +103,7 @@ async fn a_server_is_reported_on_as_to_blocking_connections() {
 
 /// The server's number decides, since on these connections Diesel calls every error `Unknown`.
 #[tokio::test]
-async fn an_account_without_the_privileges_is_told_the_grant() {
+async fn an_account_without_the_privileges_gets_the_grant() {
     let (name, user, mut conn) = (lock_name("denied"), fresh("u"), operator().await);
     let elsewhere = hold_elsewhere(name.as_str());
     let create = format!("CREATE USER {user}@'%' IDENTIFIED BY 'x'");

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use diesel::{QueryResult, result::Error, sql_query};
+use diesel::{QueryResult, connection::SimpleConnection as _, result::Error, sql_query};
+use diesel_async::SimpleAsyncConnection as _;
 use diesel_named_lock::{
     LockName, NamedLockError,
     nonblocking::{
@@ -16,8 +17,8 @@ use diesel_named_lock::{
         pool::{ConnectionPool, HandedOffEvent, HandleLockEvent, NamedLockPool, TimedOutEvent},
     },
 };
-use testkit::world::{SOON, assert_free, assert_free_soon, fresh, hold_elsewhere, holder, is_in_state};
-use tokio::task::JoinSet;
+use testkit::world::{SOON, assert_free, assert_free_soon, connect, fresh, hold_elsewhere, holder, is_in_state};
+use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::world::{LONG, id, number, on_either_pool, until};
 
@@ -54,6 +55,7 @@ on_either_pool! {
     a_lock_that_is_busy_is_not_tried_for_long => tries(2);
     several_locks_and_transactions_run_on_the_pool => runs_all(1);
     a_panic_of_the_closure_releases_the_lock => survives_a_panic(1);
+    what_raw_sql_began_before_a_panic_is_not_committed_by_the_next_user_of_the_pool => begins_and_panics(1);
     a_guard_hands_its_lock_on => guards_hand_on(2);
     a_pool_without_a_connection_is_told => is_exhausted(1);
 }
@@ -175,12 +177,26 @@ async fn strands_nobody<P: ConnectionPool>(pool: P) {
 
 async fn times_out<P: ConnectionPool>(pool: P) {
     let (name, (locks, seen)) = (fresh("timeout"), watched(pool));
-    let holds = tokio::spawn(hold(locks.clone(), name.clone()));
-    until("the lock to be held", || holder(&name).is_some()).await;
+    let (held, holding) = oneshot::channel();
+    let holds = tokio::spawn({
+        let (locks, name) = (locks.clone(), name.clone());
+        async move {
+            let section = locks.with_named_lock(&*name, SOON, async |conn| {
+                held.send(id(conn).await).unwrap();
+                tokio::time::sleep(LONG).await;
+                Ok::<_, NamedLockError>(())
+            });
+            section.await.unwrap();
+        }
+    });
+    let session = holding.await.unwrap();
     let timeout = Duration::from_millis(50);
     let late = locks.with_named_lock(&*name, timeout, async |_| Ok::<_, NamedLockError>(())).await;
     match late {
-        Err(NamedLockError::Timeout { waited, in_queue, .. }) => assert!(waited >= timeout && in_queue >= timeout),
+        Err(NamedLockError::Timeout { waited, in_queue, holder: Some(found), .. }) => {
+            assert!(waited >= timeout && in_queue >= timeout);
+            assert_eq!(found.connection_id, session, "known without a connection: the pool has no other one");
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!(seen.timed_out.load(Ordering::Relaxed), 1);
@@ -215,6 +231,26 @@ async fn runs_all<P: ConnectionPool>(pool: P) {
         .await;
     assert_eq!(done, Ok(5));
     names.iter().for_each(|name| assert_free(name));
+}
+
+async fn begins_and_panics<P: ConnectionPool>(pool: P) {
+    let (name, table, locks) = (fresh("raw_panic"), fresh("raw_panic"), NamedLockPool::new(pool));
+    connect().batch_execute(&format!("CREATE TABLE {table} (a INT) ENGINE = InnoDB")).unwrap();
+    let panics = tokio::spawn({
+        let (name, locks, insert) = (name.clone(), locks.clone(), format!("BEGIN; INSERT INTO {table} VALUES (1)"));
+        async move {
+            let work = async |conn: &mut P::Connection| -> QueryResult<()> {
+                conn.batch_execute(&insert).await?;
+                panic!("of the work")
+            };
+            locks.with_named_lock(&*name, SOON, work).await
+        }
+    });
+    assert!(panics.await.unwrap_err().is_panic());
+    assert_free(&name);
+    let next = async |conn: &mut P::Connection| conn.batch_execute("BEGIN; COMMIT").await;
+    locks.with_named_lock(&*name, SOON, next).await.unwrap();
+    assert_eq!(testkit::world::number(&mut connect(), &format!("SELECT COUNT(*) AS number FROM {table}")), Some(0));
 }
 
 async fn survives_a_panic<P: ConnectionPool>(pool: P) {

@@ -53,6 +53,16 @@ async fn a_section_on_a_warm_connection_is_two_round_trips_and_no_prepare() {
 }
 
 #[tokio::test]
+async fn a_section_with_a_transaction_is_four_round_trips() {
+    let section = async |mut conn: AsyncMysqlConnection| {
+        let ran = conn.with_named_lock_transaction(fresh("cost"), SOON, async |_| Ok::<_, NamedLockError>(()));
+        ran.await.unwrap();
+        conn
+    };
+    assert_eq!(asked_by(section).await, [4, 0, 0, 0]);
+}
+
+#[tokio::test]
 async fn trying_in_vain_is_one_round_trip_and_trying_with_success_is_two() {
     let (busy, free) = (fresh("cost_busy"), fresh("cost_free"));
     let _elsewhere = hold_elsewhere(&busy);
@@ -74,17 +84,15 @@ async fn a_guard_is_two_round_trips() {
 }
 
 #[tokio::test]
-async fn a_section_over_several_locks_is_two_round_trips_for_each() {
-    let lock = NamedLock::all_of(["a", "b", "c"].map(fresh)).unwrap();
-    let section = async |mut conn: AsyncMysqlConnection| {
-        // What is left for the later locks may be a whole number of seconds or not.
-        for timeout in [SOON, SOON + SOON / 3] {
-            let lock = lock.clone().timeout(timeout);
+async fn ten_locks_are_acquired_by_one_round_trip_and_released_by_another() {
+    for (count, round_trips) in [(2, 2), (10, 2), (11, 4), (100, 20)] {
+        let lock = NamedLock::all_of((0..count).map(|_| fresh("many"))).unwrap().timeout(SOON + SOON / 3);
+        let section = async |mut conn: AsyncMysqlConnection| {
             lock.run(&mut conn, async |_| Ok::<_, NamedLockError>(())).await.unwrap();
-        }
-        conn
-    };
-    assert_eq!(asked_by(section).await, [12, 0, 0, 0]);
+            conn
+        };
+        assert_eq!(asked_by(section).await, [round_trips, 0, 0, 0], "{count}");
+    }
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ async fn the_error_of_the_closure_comes_back_and_the_lock_is_free() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_closure_releases_the_lock_and_goes_on() {
+async fn a_panic_of_the_closure_releases_the_lock_and_is_resumed() {
     let name = fresh("panicked");
     let task = tokio::spawn({
         let name = name.clone();
@@ -196,8 +196,9 @@ async fn a_section_keeps_its_value_although_the_lock_was_released_by_hand() {
 #[tokio::test]
 async fn an_idle_session_is_kept_alive_while_the_closure_computes() {
     let (name, mut conn) = (fresh("idle"), connect().await);
-    let lock = NamedLock::new(&*name).unwrap().idle_limit(Duration::from_secs(1));
-    let computes = Duration::from_millis(2500);
+    let lock = NamedLock::new(&*name).unwrap().idle_limit(Duration::from_secs(3));
+    // With pings that may be late on a busy machine.
+    let computes = Duration::from_secs(5);
     let kept = lock.run(&mut conn, async |conn| {
         let pings = Duration::from_millis(200);
         Ok::<_, NamedLockError>(

@@ -24,7 +24,7 @@ async fn acquire(name: &str, idle_limit: Duration) -> NamedLockGuard<AsyncMysqlC
 #[tokio::test]
 async fn a_guard_that_is_watched_is_kept_beyond_its_idle_limit() {
     let name = fresh("kept");
-    let watched = acquire(&name, Duration::from_secs(2)).await.keep_alive(Duration::from_millis(300)).await.unwrap();
+    let watched = acquire(&name, Duration::from_secs(3)).await.keep_alive(Duration::from_millis(300)).await.unwrap();
     assert!(timeout(Duration::from_secs(5), watched.lost()).await.is_err(), "it is not lost");
     assert!(!watched.is_lost() && watched.lost_for().is_none());
     assert_eq!(holder(&name), Some(watched.connection_id().get()));

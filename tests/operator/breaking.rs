@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use diesel::{connection::SimpleConnection, prelude::*};
 use diesel_named_lock::{
     NamedLockError, NamedLockExt,
-    operator::{OperatorError, break_lock},
+    operator::{OperatorError, break_lock, kill_holder},
 };
 
 use testkit::world::*;
@@ -13,7 +13,7 @@ use testkit::world::*;
 use crate::stage::*;
 
 #[test]
-fn the_holder_is_ended_and_named_and_its_section_is_lost() {
+fn the_holder_is_killed_and_named_and_its_section_is_lost() {
     let (name, _) = scoped("broken");
     let (entered, is_held) = channel();
     let (broken, is_broken) = channel::<()>();
@@ -41,6 +41,18 @@ fn the_holder_is_ended_and_named_and_its_section_is_lost() {
 }
 
 #[test]
+fn a_holder_that_was_looked_up_before_is_killed_and_nobody_else() {
+    let name = scoped("looked_up").0;
+    let gone = hold_elsewhere(name.as_str()).id;
+    assert_free_soon(name.as_str());
+    let elsewhere = hold_elsewhere(name.as_str());
+    assert!(!kill_holder(&mut operator(), &name, gone.into()).unwrap(), "it no longer holds the lock");
+    assert_eq!(holder(name.as_str()), Some(elsewhere.id));
+    assert!(kill_holder(&mut operator(), &name, elsewhere.id.into()).unwrap());
+    assert_free(name.as_str());
+}
+
+#[test]
 fn what_the_holder_had_not_committed_is_rolled_back_before_the_lock_is_free() {
     let (name, _) = scoped("uncommitted");
     let (table, mut elsewhere) = (fresh("broken"), hold_elsewhere(name.as_str()));
@@ -55,7 +67,7 @@ fn what_the_holder_had_not_committed_is_rolled_back_before_the_lock_is_free() {
 }
 
 #[test]
-fn the_next_waiter_gets_the_lock_and_is_not_ended() {
+fn the_next_waiter_gets_the_lock_and_is_not_killed() {
     let (name, ran) = (scoped("next").0, Order::default());
     let elsewhere = hold_elsewhere(name.as_str());
     let mut waiting = connect();
@@ -70,7 +82,7 @@ fn the_next_waiter_gets_the_lock_and_is_not_ended() {
 }
 
 #[test]
-fn nobody_is_ended_for_a_free_lock() {
+fn no_session_is_killed_for_a_free_lock() {
     let (name, _) = scoped("free");
     let bystander = hold_elsewhere(&fresh("bystander"));
     assert_eq!(break_lock(&mut operator(), &name).unwrap(), None);

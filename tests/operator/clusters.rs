@@ -1,56 +1,25 @@
 //! Several servers that are one to their users, but not to a named lock.
 
-use diesel::{MysqlConnection, connection::SimpleConnection};
+use diesel::connection::SimpleConnection;
 use diesel_named_lock::{
     NamedLockError, NamedLockExt,
     operator::{Severity, Topic, server_report},
 };
-use test_server::Server;
 
-use testkit::world::*;
-
-use crate::{
-    galera,
-    group::{Mode, start_group},
-    report::*,
-    stage::*,
+use testkit::{
+    clusters::{
+        assert_both_grant, connect_to, galera,
+        group::{Mode, start_group},
+        replicas::{primary_and_replicas, promote},
+    },
+    world::*,
 };
 
-fn port_of(server: &Server) -> String {
-    let url = url::Url::parse(server.tcp_url()).unwrap();
-    url.port().expect("a port").to_string()
-}
-
-/// The classic: one server that is written to, and one that follows.
-fn primary_and_replica() -> [Server; 2] {
-    let primary = start(&["--server-id=1", "--log-bin=bin"]);
-    let replica = start(&["--server-id=2", "--relay-log=relay", "--read-only=ON"]);
-    let (mut on_primary, mut on_replica) = (connect_to(&primary), connect_to(&replica));
-    let port = port_of(&primary);
-    on_replica
-        .batch_execute(&match is_mysql() {
-            true => format!(
-                "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, SOURCE_USER = 'root', \
-                 GET_SOURCE_PUBLIC_KEY = 1; START REPLICA"
-            ),
-            false => format!(
-                "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'root'; START SLAVE"
-            ),
-        })
-        .unwrap();
-    assert_follows(&mut on_primary, &mut on_replica);
-    [primary, replica]
-}
-
-fn promote(replica: &Server) {
-    let word = if is_mysql() { "REPLICA" } else { "SLAVE" };
-    let promote = format!("STOP {word}; RESET {word} ALL; SET GLOBAL read_only = OFF");
-    connect_to(replica).batch_execute(&promote).unwrap();
-}
+use crate::report::*;
 
 #[test]
 fn a_replica_is_a_danger_and_grants_the_lock_that_is_held_on_the_primary() {
-    let servers = primary_and_replica();
+    let servers: [_; 2] = primary_and_replicas();
     let [mut on_primary, mut on_replica] = servers.each_ref().map(connect_to);
     let report = server_report(&mut on_replica).unwrap();
     assert_found(&report, Topic::Replica, Severity::Danger, "127.0.0.1");
@@ -62,7 +31,7 @@ fn a_replica_is_a_danger_and_grants_the_lock_that_is_held_on_the_primary() {
 /// Documented in `docs/deployments.md`.
 #[test]
 fn a_promotion_frees_no_lock_and_a_section_on_a_demoted_primary_that_lives_on_ends_ok() {
-    let [primary, replica] = primary_and_replica();
+    let [primary, replica] = primary_and_replicas();
     let (mut on_replica, taken_before) = (connect_to(&replica), fresh("taken_before"));
     assert_eq!(get_lock(&mut on_replica, &taken_before, 0), Some(1));
 
@@ -81,7 +50,7 @@ fn a_promotion_frees_no_lock_and_a_section_on_a_demoted_primary_that_lives_on_en
 #[test]
 fn a_node_of_a_multi_writer_cluster_is_a_danger() {
     let (node, topic) = match is_mysql() {
-        true => (start_group(Mode::MultiPrimary, 1).remove(0), Topic::GroupReplication),
+        true => (start_group::<1>(Mode::MultiPrimary).into_iter().next().unwrap(), Topic::GroupReplication),
         false => (galera::first_node(), Topic::Galera),
     };
     let mut conn = connect_to(&node);
@@ -95,18 +64,4 @@ fn a_node_of_a_multi_writer_cluster_is_a_danger() {
         assert_eq!(found(&report, Topic::Replica).len(), 0, "{mode}: {report}");
     }
     conn.batch_execute("CREATE TABLE test.written (n INT PRIMARY KEY)").expect("a node that can be written to");
-}
-
-/// What is written on the one server arrives at the other.
-#[track_caller]
-pub fn assert_follows(one: &mut MysqlConnection, other: &mut MysqlConnection) {
-    one.batch_execute("CREATE TABLE test.arrives (n INT PRIMARY KEY)").unwrap();
-    let count = "SELECT COUNT(*) AS number FROM information_schema.TABLES WHERE TABLE_NAME = 'arrives'";
-    wait_until("the second server to follow the first", || number(other, count) == Some(1));
-}
-
-#[track_caller]
-pub fn assert_both_grant(one: &mut MysqlConnection, other: &mut MysqlConnection) {
-    let name = fresh("both");
-    assert_eq!([get_lock(one, &name, 0), get_lock(other, &name, 0)], [Some(1), Some(1)]);
 }

@@ -8,8 +8,8 @@ use testkit::world::*;
 
 use crate::proxies::*;
 
-/// Of the proxy: `timeout client` and `timeout server`.
-const IDLE: Duration = Duration::from_secs(1);
+/// Of the proxy: `timeout client` and `timeout server`. Enough for a ping that is late on a busy machine.
+const IDLE: Duration = Duration::from_secs(3);
 
 fn haproxy() -> Proxy {
     let (idle, upstream) = (IDLE.as_millis(), upstream());
@@ -38,8 +38,8 @@ fn behind_haproxy_a_section_that_is_idle_for_longer_than_its_timeout_is_lost() {
 fn behind_haproxy_keep_alive_while_keeps_the_lock() {
     let (proxy, name) = (haproxy(), fresh("kept_alive"));
     let outcome: Result<_, NamedLockError> = proxy.connect().with_named_lock(&name, SOON, |conn| {
-        Ok(conn.keep_alive_while(IDLE / 4, |watch| {
-            thread::sleep(IDLE * 2);
+        Ok(conn.keep_alive_while(IDLE / 12, |watch| {
+            thread::sleep(IDLE * 3 / 2);
             watch.is_lost()
         }))
     });
@@ -59,7 +59,7 @@ fn behind_haproxy_waiting_for_longer_than_its_timeout_is_broken_and_leaves_no_wa
     // The server looks once a second whether who waits is still there.
     wait_until("the waiting session to be gone", || !is_alive(own));
 
-    let outcome = proxy.connect().with_named_lock(&name, IDLE / 4, |_| Ok::<_, NamedLockError>(()));
+    let outcome = proxy.connect().with_named_lock(&name, IDLE / 12, |_| Ok::<_, NamedLockError>(()));
     assert!(matches!(outcome, Err(NamedLockError::Timeout { .. })), "{outcome:?}");
     drop(elsewhere);
     assert_free_soon(&name);

@@ -1,15 +1,14 @@
 //! What the list shows.
 
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 
 use diesel::{MysqlConnection, connection::SimpleConnection};
 use diesel_named_lock::{
     LockName,
     operator::{LockState, named_locks},
 };
-use test_server::Server;
 
-use testkit::world::*;
+use testkit::{clusters::connect_to, world::*};
 
 use crate::stage::*;
 
@@ -85,15 +84,6 @@ fn the_list_is_filtered_by_prefix_and_by_scope_in_whatever_letter_case() {
     assert_eq!(seen.with_prefix("").count(), seen.locks.len());
 }
 
-/// A server whose Performance Schema lists its locks: MySQL's always does.
-fn with_performance_schema() -> &'static Server {
-    static PRIVATE: OnceLock<Server> = OnceLock::new();
-    match is_mysql() {
-        true => server(),
-        false => PRIVATE.get_or_init(|| start(&["--performance-schema-instrument=wait/lock/metadata/sql/mdl=ON"])),
-    }
-}
-
 /// The order has nothing else to follow: later connections ask first, all of them within a second or so.
 #[test]
 fn waiters_are_listed_in_the_order_in_which_they_get_the_lock() {
@@ -152,7 +142,7 @@ fn waiters_of_which_the_server_does_not_say_for_what_are_listed_apart() {
 }
 
 #[test]
-fn the_time_that_a_lock_has_been_held_is_told_by_mariadbs_plugin() {
+fn mariadbs_plugin_has_the_time_that_a_lock_has_been_held() {
     // The plugin has no time of a lock that is older than itself.
     let mut conn = operator();
     let (name, _) = scoped("since");

@@ -4,6 +4,7 @@
 
 mod breaking;
 mod clusters;
+mod families;
 mod galera;
 mod group;
 mod haproxy;
@@ -16,4 +17,3 @@ mod report;
 mod router;
 mod stage;
 mod switched_off;
-mod top;

@@ -74,7 +74,7 @@ fn the_error_says_that_a_session_with_system_user_takes_more() {
 }
 
 #[test]
-fn sessions_of_the_same_account_can_be_ended_without_any_privilege() {
+fn sessions_of_the_same_account_can_be_killed_without_any_privilege() {
     let account = fresh("self");
     let mut conn = connect_as(&account, &[]);
     let (name, _) = scoped("same");

@@ -11,9 +11,7 @@ use diesel::{MysqlConnection, prelude::*};
 use tempfile::TempDir;
 use url::Url;
 
-use testkit::world::*;
-
-use crate::stage::low_port;
+use testkit::{clusters::low_port, world::*};
 
 /// A proxy before a server, gone with this process however that ends.
 pub struct Proxy {

@@ -9,7 +9,10 @@ use diesel_named_lock::{
     pool::NamedLockPool,
 };
 
-use testkit::world::*;
+use testkit::{
+    clusters::{connect_to, start},
+    world::*,
+};
 
 use crate::stage::*;
 
@@ -36,7 +39,7 @@ fn of_a_server_on_its_own_nothing_bad_is_said() {
 }
 
 #[test]
-fn timeouts_that_are_too_short_for_long_sections_are_told() {
+fn timeouts_that_are_too_short_for_long_sections_are_reported() {
     let mut conn = connect();
     conn.batch_execute("SET SESSION wait_timeout = 90").unwrap();
     let limit = if is_mysql() { "max_execution_time = 1500" } else { "max_statement_time = 1.5" };
@@ -59,7 +62,7 @@ fn timeouts_that_are_too_short_for_long_sections_are_told() {
 
 /// `SHOW VARIABLES` is of the session; new sessions have the global value.
 #[test]
-fn autocommit_that_is_off_is_told() {
+fn autocommit_that_is_off_is_reported() {
     let server = start(&[]);
     let mut before = connect_to(&server);
     before.batch_execute("SET GLOBAL autocommit = OFF").unwrap();
@@ -71,7 +74,7 @@ fn autocommit_that_is_off_is_told() {
 }
 
 #[test]
-fn a_pool_of_few_threads_is_told_and_is_enough_for_threads_that_wait_in_a_named_lock_pool() {
+fn a_pool_of_few_threads_is_reported_and_is_enough_for_threads_that_wait_in_a_named_lock_pool() {
     if is_mysql() {
         return; // There it is a plugin, for a server that Oracle sells.
     }
@@ -97,7 +100,7 @@ fn a_pool_of_few_threads_is_told_and_is_enough_for_threads_that_wait_in_a_named_
 }
 
 #[test]
-fn what_the_account_may_not_see_is_told_with_the_grant() {
+fn what_the_account_may_not_see_is_reported_with_the_grant() {
     let account = fresh("blind");
     let report = server_report(&mut connect_as(&account, &[])).unwrap();
     assert_found(&report, Topic::Replica, Severity::Warning, "GRANT ");

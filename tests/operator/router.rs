@@ -32,7 +32,7 @@ fn router(routing: &str, others: &str) -> Proxy {
 }
 
 #[test]
-fn mysql_router_is_told_by_what_it_tells_the_server() {
+fn mysql_router_is_recognized_by_its_connection_attributes() {
     if !is_mysql() {
         return;
     }

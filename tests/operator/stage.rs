@@ -1,7 +1,6 @@
 //! Servers that list their locks, accounts with few rights, and sessions that wait.
 
 use std::{
-    net::TcpListener,
     sync::{Arc, Mutex, OnceLock},
     thread::JoinHandle,
 };
@@ -12,10 +11,9 @@ use diesel_named_lock::{
     operator::{LockState, NamedLocks, named_locks},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rustix::process::{Pid, Signal, kill_process};
-use test_server::{Product, Server};
+use test_server::Server;
 
-use testkit::world::*;
+use testkit::{clusters::start, world::*};
 
 /// A connection to the shared server, which lists its locks: MariaDB by its plugin.
 pub fn operator() -> MysqlConnection {
@@ -30,36 +28,13 @@ pub fn operator() -> MysqlConnection {
     connect()
 }
 
-/// A private server.
-pub fn start(options: &[&str]) -> Server {
-    let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-    Server::start_with(Product::wanted(), &options).unwrap_or_else(|error| panic!("{error}"))
-}
-
-pub fn connect_to(server: &Server) -> MysqlConnection {
-    MysqlConnection::establish(server.url()).expect("a connection")
-}
-
-/// To the server's process.
-pub fn signal(server: &Server, signal: Signal) {
-    let pid = server.pid().and_then(|pid| Pid::from_raw(pid as i32)).expect("a private server");
-    kill_process(pid, signal).expect("a process");
-}
-
-/// Stops the server's process where it is: it answers nobody, and its connections stay open.
-pub fn stop(server: &Server) {
-    signal(server, Signal::STOP);
-}
-
-/// A loopback port for what connects rather late: below those that the system gives to connections that leave.
-pub fn low_port() -> u16 {
-    static TAKEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
-    let mut taken = TAKEN.lock().unwrap();
-    let port = std::iter::repeat_with(|| fastrand::u16(20_000..32_000))
-        .find(|port| !taken.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("a free port");
-    taken.push(port);
-    port
+/// A server whose Performance Schema lists its locks: MySQL's always does.
+pub fn with_performance_schema() -> &'static Server {
+    static PRIVATE: OnceLock<Server> = OnceLock::new();
+    match is_mysql() {
+        true => server(),
+        false => PRIVATE.get_or_init(|| start(&["--performance-schema-instrument=wait/lock/metadata/sql/mdl=ON"])),
+    }
 }
 
 /// A connection of a new account of the shared server, whose name and rights are these.

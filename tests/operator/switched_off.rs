@@ -6,13 +6,16 @@ use diesel_named_lock::{
     operator::{OperatorError, named_locks},
 };
 
-use testkit::world::*;
+use testkit::{
+    clusters::{connect_to, start},
+    world::*,
+};
 
 use crate::stage::*;
 
 /// Each in turn, since each is of the whole server.
 #[test]
-fn whatever_is_switched_off_is_told_with_the_statement_that_switches_it_on() {
+fn what_is_switched_off_is_reported_with_the_statement_that_switches_it_on() {
     let server = start(&[]);
     let mut conn = connect_to(&server);
     let name = LockName::new(fresh("unlisted")).unwrap();
@@ -37,7 +40,7 @@ fn whatever_is_switched_off_is_told_with_the_statement_that_switches_it_on() {
 }
 
 #[test]
-fn a_server_without_performance_schema_is_told_apart() {
+fn a_server_without_performance_schema_has_an_error_of_its_own() {
     let server = start(&["--performance-schema=OFF"]);
     let outcome = named_locks(&mut connect_to(&server));
     let Err(error @ OperatorError::ListUnavailable { .. }) = outcome else { panic!("{outcome:?}") };

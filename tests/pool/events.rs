@@ -60,11 +60,12 @@ impl HandleLockEvent for Handler {
 
 fn locks() -> (Locks, Arc<Told>) {
     let told = Arc::new(Told::default());
-    (NamedLockPool::builder(pool(2)).event_handler(Box::new(Handler(told.clone()))).build(), told)
+    let locks = NamedLockPool::builder(pool(2)).max_hand_off_time(SOON * 10);
+    (locks.event_handler(Box::new(Handler(told.clone()))).build(), told)
 }
 
 #[test]
-fn a_section_is_told_from_wait_to_end() {
+fn a_section_is_reported_from_wait_to_end() {
     let (locks, told) = locks();
     let name = lock_name("told");
     locks
@@ -77,7 +78,7 @@ fn a_section_is_told_from_wait_to_end() {
 }
 
 #[test]
-fn a_hand_off_is_told_with_its_count() {
+fn a_hand_off_is_reported_with_its_count() {
     let (locks, told) = locks();
     let name = lock_name("told_hand_off");
     assert_served(in_line(&locks, &name, 2, |_| (), |_, _| ()));
@@ -97,10 +98,11 @@ fn a_hand_off_is_told_with_its_count() {
     assert_eq!(told, expected);
 }
 
-/// Who has waited on the server for long hands on all the same.
+/// A section that has waited on the server for long still hands off its lock.
 #[test]
 fn the_time_for_hand_offs_begins_with_the_grant() {
-    const TIME: Duration = Duration::from_millis(500);
+    /// The hand-off comes within it, on a busy machine, too.
+    const TIME: Duration = Duration::from_secs(3);
     let told = Arc::new(Told::default());
     let handler = Box::new(Handler(told.clone()));
     let locks = NamedLockPool::builder(pool(2)).max_hand_off_time(TIME).event_handler(handler).build();

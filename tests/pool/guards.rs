@@ -171,7 +171,7 @@ fn a_panic_that_drops_a_guard_leaves_its_lock_to_the_next_thread() {
 }
 
 #[test]
-fn a_guard_that_is_forgotten_gives_nobody_its_lock() {
+fn a_guard_that_is_forgotten_gives_no_thread_its_lock() {
     let (locks, name) = (generous(2), lock_name("guard_forgotten"));
     let guard = locks.acquire(&lock(&name)).unwrap();
     let own = guard.connection_id().get();
@@ -183,10 +183,10 @@ fn a_guard_that_is_forgotten_gives_nobody_its_lock() {
 }
 
 #[test]
-fn a_lost_lock_is_told_at_the_release_and_the_next_thread_starts_afresh() {
+fn a_lost_lock_is_reported_at_the_release_and_the_next_thread_starts_afresh() {
     let told = Arc::new(Told::default());
     let builder = NamedLockPool::builder(pool(2)).max_hand_offs(1000).max_hand_off_time(SOON * 10);
-    let locks = builder.unconfirmed_hand_offs().event_handler(Box::new(Handler(told.clone()))).build();
+    let locks = builder.group_confirmation().event_handler(Box::new(Handler(told.clone()))).build();
     let name = lock_name("guard_lost");
     let guard = locks.acquire(&lock(&name)).unwrap();
     let own = guard.connection_id().get();

@@ -2,7 +2,7 @@
 
 use std::{sync::mpsc, thread, time::Duration};
 
-use diesel::{connection::SimpleConnection, prelude::*, r2d2::Pool, sql_query, sql_types::Text};
+use diesel::{connection::SimpleConnection, prelude::*, r2d2::Pool, sql_query};
 use diesel_named_lock::{
     LockName, NamedLock, NamedLockError,
     pool::{CleanSessions, NamedLockPool},
@@ -12,64 +12,15 @@ use testkit::world::*;
 
 use crate::line::*;
 
-#[derive(QueryableByName)]
-struct Status {
-    #[diesel(sql_type = Text, column_name = Value)]
-    value: String,
-}
-
-/// How many statements this session has sent, with this one.
-fn questions(conn: &mut Conn) -> i64 {
-    let row: Status = sql_query("SHOW SESSION STATUS LIKE 'Questions'").get_result(conn).unwrap();
-    row.value.parse().unwrap()
-}
-
 /// Nothing but the question whether it is still held: no release, no ping of the pool, no acquire.
 #[test]
 fn a_hand_off_is_one_round_trip_on_the_same_connection() {
     let (locks, name) = (generous(4), lock_name("one_round_trip"));
-    assert_eq!(round_trips_of_hand_offs(&locks, &name), [1; 8]);
+    assert_eq!(round_trips_of_hand_offs(&locks, &name, 8), [1; 8]);
 }
 
 #[test]
-fn an_unconfirmed_hand_off_is_no_round_trip_at_all() {
-    let (locks, name) = (unconfirmed(4), lock_name("no_round_trip"));
-    assert_eq!(round_trips_of_hand_offs(&locks, &name), [0; 8]);
-}
-
-/// How many statements come between one thread's and the next one's, on the same session.
-fn round_trips_of_hand_offs(locks: &Locks, name: &LockName) -> Vec<i64> {
-    warm_up(locks, name);
-    let look = |conn: &mut Conn| (id(conn), questions(conn));
-    let (first, others) = in_line(locks, name, 8, look, |conn, _| look(conn));
-    let (session, mut asked) = first.unwrap();
-    let of_a_look = {
-        let mut conn = locks.pool().get().unwrap();
-        let (before, after) = (look(&mut conn), look(&mut conn));
-        after.1 - before.1
-    };
-    let between = |other: Outcome<(u64, i64)>| {
-        let (other_session, questions) = other.unwrap();
-        assert_eq!(other_session, session);
-        let between = questions - asked - of_a_look;
-        asked = questions;
-        between
-    };
-    let between = others.into_iter().map(between).collect();
-    assert_free(name.as_str());
-    between
-}
-
-/// Has the statement of the hand-off prepared, on every connection.
-fn warm_up(locks: &Locks, name: &LockName) {
-    let mut conns: Vec<_> = (0..locks.pool().max_size()).map(|_| locks.pool().get().unwrap()).collect();
-    for conn in &mut conns {
-        NamedLock::new(name).unwrap().reentrant().run(conn, |_| Outcome::Ok(())).unwrap();
-    }
-}
-
-#[test]
-fn the_lock_is_free_when_nobody_is_left() {
+fn the_lock_is_free_when_no_thread_is_left() {
     let (locks, name) = (generous(2), lock_name("nobody_left"));
     assert_served(in_line(&locks, &name, 3, |_| (), |_, _| ()));
     assert_free(name.as_str());
@@ -98,7 +49,7 @@ fn another_session_gets_the_lock_next_without_hand_offs() {
     assert_eq!(sections_before_another_session(&locks, &name), 1);
 }
 
-/// How many of eight threads in line come before a session that has asked the server meanwhile.
+/// How many of eight threads in line come before a session that asks the server while they wait.
 fn sections_before_another_session(locks: &Locks, name: &LockName) -> usize {
     let order = Log::default();
     thread::scope(|scope| {
@@ -133,32 +84,9 @@ fn a_next_one_that_has_left_is_not_waited_for() {
     assert_free(name.as_str());
 }
 
-fn unconfirmed(size: u32) -> Locks {
-    let builder = NamedLockPool::builder(pool(size)).max_hand_offs(1000).max_hand_off_time(SOON * 10);
-    builder.unconfirmed_hand_offs().build()
-}
-
-/// What "unconfirmed" means.
-#[test]
-fn a_session_killed_unseen_is_told_to_the_next_section() {
-    let (locks, name) = (unconfirmed(2), lock_name("unseen"));
-    let killed = |conn: &mut Conn| {
-        let own = id(conn);
-        kill(own);
-        wait_until("the killed session to be gone", || !is_alive(own));
-    };
-    let (first, mut others) = in_line(&locks, &name, 2, killed, |_, _| ());
-    first.expect("it saw nothing");
-    let last = others.remove(1);
-    assert!(others.iter().all(Result::is_ok), "nor did this one, which handed it on: {others:?}");
-    assert!(matches!(last, Err(NamedLockError::Lost { .. })), "the last asks: {last:?}");
-    assert_free(name.as_str());
-    assert_eq!(locks.with_named_lock(&name, SOON, |_| Outcome::Ok("in")).unwrap(), "in");
-}
-
 #[test]
 fn work_that_fails_hands_on_what_was_confirmed_only() {
-    let (locks, name) = (unconfirmed(2), lock_name("fails_unconfirmed"));
+    let (locks, name) = (grouped(pool(2)), lock_name("fails_grouped"));
     let (entered, has_entered) = mpsc::channel();
     let dies = || {
         locks.with_named_lock(&name, SOON, |conn| -> Outcome<()> {
@@ -183,7 +111,7 @@ fn work_that_fails_hands_on_what_was_confirmed_only() {
 
 #[test]
 fn a_section_that_returns_anything_confirms_its_hand_off() {
-    let (locks, name) = (unconfirmed(2), lock_name("anything_unconfirmed"));
+    let (locks, name) = (grouped(pool(2)), lock_name("anything_grouped"));
     let (entered, has_entered) = mpsc::channel();
     let lock = NamedLock::new(&name).unwrap().timeout(SOON);
     let section = || {
@@ -206,7 +134,7 @@ fn a_section_that_returns_anything_confirms_its_hand_off() {
 
 #[test]
 fn a_transaction_left_open_is_never_handed_on() {
-    let (locks, name) = (unconfirmed(2), lock_name("open_unconfirmed"));
+    let (locks, name) = (grouped(pool(2)), lock_name("open_grouped"));
     let (first, others) = in_line(&locks, &name, 1, |conn| begin(conn).unwrap(), |conn, _| begin(conn).is_ok());
     assert!(matches!(first, Err(NamedLockError::TransactionLeftOpen { .. })), "{first:?}");
     assert!(matches!(others[0], Err(NamedLockError::TransactionLeftOpen { depth: Some(1), .. })), "{:?}", others[0]);

@@ -5,8 +5,13 @@ use std::{
     thread,
 };
 
-use diesel::r2d2::{Pool, PooledConnection};
-use diesel_named_lock::{LockName, NamedLockError, pool::NamedLockPool};
+use diesel::{
+    QueryableByName, RunQueryDsl,
+    r2d2::{ManageConnection, Pool, PooledConnection},
+    sql_query,
+    sql_types::Text,
+};
+use diesel_named_lock::{LockName, NamedLock, NamedLockError, pool::NamedLockPool};
 
 use testkit::world::*;
 
@@ -21,6 +26,12 @@ pub fn pool(size: u32) -> Pool<Manager> {
 /// Never out of hand-offs.
 pub fn generous(size: u32) -> Locks {
     NamedLockPool::builder(pool(size)).max_hand_offs(1000).max_hand_off_time(SOON * 10).build()
+}
+
+/// The same with group confirmation.
+pub fn grouped<M: ManageConnection>(pool: Pool<M>) -> NamedLockPool<M> {
+    let builder = NamedLockPool::builder(pool).max_hand_offs(1000).max_hand_off_time(SOON * 10);
+    builder.group_confirmation().build()
 }
 
 pub fn lock_name(what: &str) -> LockName {
@@ -71,6 +82,49 @@ pub fn in_line<A: Send, B: Send>(
 
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+#[derive(QueryableByName)]
+struct Status {
+    #[diesel(sql_type = Text, column_name = Value)]
+    value: String,
+}
+
+/// How many statements this session has sent, with this one.
+fn questions(conn: &mut Conn) -> i64 {
+    let row: Status = sql_query("SHOW SESSION STATUS LIKE 'Questions'").get_result(conn).unwrap();
+    row.value.parse().unwrap()
+}
+
+/// How many statements come between one thread's and the next one's, on the same session.
+pub fn round_trips_of_hand_offs(locks: &Locks, name: &LockName, hand_offs: usize) -> Vec<i64> {
+    warm_up(locks, name);
+    let look = |conn: &mut Conn| (id(conn), questions(conn));
+    let (first, others) = in_line(locks, name, hand_offs, look, |conn, _| look(conn));
+    let (session, mut asked) = first.unwrap();
+    let of_a_look = {
+        let mut conn = locks.pool().get().unwrap();
+        let (before, after) = (look(&mut conn), look(&mut conn));
+        after.1 - before.1
+    };
+    let between = |other: Outcome<(u64, i64)>| {
+        let (other_session, questions) = other.unwrap();
+        assert_eq!(other_session, session);
+        let between = questions - asked - of_a_look;
+        asked = questions;
+        between
+    };
+    let between = others.into_iter().map(between).collect();
+    assert_free(name.as_str());
+    between
+}
+
+/// Has the statement of the hand-off prepared, on every connection.
+fn warm_up(locks: &Locks, name: &LockName) {
+    let mut conns: Vec<_> = (0..locks.pool().max_size()).map(|_| locks.pool().get().unwrap()).collect();
+    for conn in &mut conns {
+        NamedLock::new(name).unwrap().reentrant().run(conn, |_| Outcome::Ok(())).unwrap();
+    }
 }
 
 /// For when all of them get their turn.

@@ -9,7 +9,7 @@ use testkit::world::*;
 use crate::line::*;
 
 #[test]
-fn a_thread_that_would_wait_for_itself_is_told_at_once() {
+fn a_thread_that_would_wait_for_itself_is_refused_at_once() {
     let (locks, name) = (generous(2), lock_name("itself"));
     let outcome: Outcome<()> = locks.with_named_lock(&name, SOON, |_| {
         let start = Instant::now();
@@ -25,7 +25,7 @@ fn a_thread_that_would_wait_for_itself_is_told_at_once() {
 }
 
 #[test]
-fn a_section_on_the_connection_of_the_outer_one_is_told_that_it_holds_the_lock() {
+fn a_section_on_the_connection_of_the_outer_one_is_refused() {
     let (locks, name) = (generous(2), lock_name("inner"));
     let outcome: Outcome<()> = locks.with_named_lock(&name, SOON, |conn| {
         let own = id(conn);
@@ -51,7 +51,7 @@ fn a_section_over_another_lock_may_be_inside() {
 
 /// The server sees nothing of it: neither thread waits there.
 #[test]
-fn two_threads_that_would_wait_for_each_other_are_told_of_the_deadlock() {
+fn two_threads_that_would_wait_for_each_other_get_a_deadlock() {
     let (locks, a, b) = (generous(4), lock_name("circle_a"), lock_name("circle_b"));
     let both_inside = Barrier::new(2);
     let nested = |outer, inner| {

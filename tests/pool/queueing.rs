@@ -59,7 +59,7 @@ fn threads_are_served_in_the_order_in_which_they_came() {
     assert_eq!(order.entries(), (0..12).collect::<Vec<_>>());
 }
 
-/// Also where every section acquires and releases.
+/// Also if every section acquires and releases.
 #[test]
 fn threads_are_served_in_their_order_without_hand_offs_too() {
     let (name, order) = (lock_name("fifo_plain"), Log::default());
@@ -166,7 +166,7 @@ fn a_section_over_several_locks_excludes_those_over_one_of_them() {
 }
 
 #[test]
-fn trying_gives_none_where_a_thread_or_a_session_holds_the_lock() {
+fn trying_returns_none_if_a_thread_or_a_session_holds_the_lock() {
     let (locks, name) = (generous(2), lock_name("try"));
     let try_it = || locks.try_with_named_lock(&name, |_| Outcome::Ok("in")).unwrap();
     assert_eq!(try_it(), Some("in"));

@@ -1,9 +1,6 @@
 //! Connections that died in the pool are replaced, and nobody sees it.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Instant};
 
 use diesel::{
     MysqlConnection,
@@ -60,17 +57,17 @@ fn connections_that_were_idle_for_too_long_are_replaced() {
 
 /// The replacing takes no longer than the timeout, and says what is wrong.
 #[test]
-fn where_no_connection_can_be_had_any_more_the_timeout_holds() {
+fn if_no_connection_can_be_opened_the_timeout_holds() {
     let server = test_server::Server::start(server().product()).unwrap();
     let builder = Pool::builder().max_size(SIZE).test_on_check_out(false).connection_timeout(SOON);
     let locks = NamedLockPool::new(builder.build(Manager::new(server.url())).unwrap());
     let name = lock_name("down");
     locks.with_named_lock(&name, SOON, |_| Outcome::Ok(())).unwrap();
     drop(server);
-    let (start, timeout) = (Instant::now(), Duration::from_millis(500));
+    // Long enough for the connections that died, on a busy machine, too.
+    let (start, timeout) = (Instant::now(), SOON / 4);
     let outcome: Outcome<()> = locks.with_named_lock(&name, timeout, |_| unreachable!("no server"));
     match outcome {
-        // How much of the time goes to the connections that died depends on the machine.
         Err(NamedLockError::NoConnection { waited, in_queue, .. }) => assert!(waited > in_queue, "{waited:?}"),
         other => panic!("{other:?}"),
     }
@@ -90,9 +87,9 @@ fn a_session_that_is_killed_while_it_waits_is_replaced() {
     let lock = NamedLock::new(&name).unwrap().timeout(SOON);
     let elsewhere = hold_elsewhere(name.as_str());
     let in_wait = || {
-        let query = "SELECT CAST(MAX(ID) AS SIGNED) AS number FROM information_schema.PROCESSLIST \
-                     WHERE STATE = 'User lock' AND DB = ";
-        number(&mut connect(), &format!("{query}'{database}'"))
+        let condition = format!("STATE = 'User lock' AND DB = '{database}'");
+        let query = format!("SELECT CAST(MAX(ID) AS SIGNED) AS number FROM {} WHERE {condition}", process_list());
+        number(&mut connect(), &query)
     };
     thread::scope(|scope| {
         let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| locks.section(&lock, |_| ()))).collect();

@@ -9,7 +9,11 @@ use std::{
     thread,
 };
 
-use diesel::{connection::InstrumentationEvent, prelude::*, sql_query};
+use diesel::{
+    connection::{InstrumentationEvent, SimpleConnection},
+    prelude::*,
+    sql_query,
+};
 use diesel_named_lock::{LockName, NamedLockError, pool::NamedLockPool};
 
 use testkit::world::*;
@@ -110,6 +114,23 @@ const ON_PURPOSE: &str = "on purpose";
 #[test]
 fn after_a_panic_in_the_work_the_next_one_is_served() {
     panics_and_then_the_next("panic", |_| panic_any(ON_PURPOSE));
+}
+
+#[test]
+fn what_raw_sql_began_before_a_panic_is_not_committed_by_the_next_user_of_the_pool() {
+    let (locks, name, table) = (generous(1), lock_name("raw_panic"), fresh("raw_panic"));
+    connect().batch_execute(&format!("CREATE TABLE {table} (a INT) ENGINE = InnoDB")).unwrap();
+    let section = || {
+        locks.with_named_lock(&name, SOON, |conn| -> Outcome<()> {
+            conn.batch_execute("BEGIN")?;
+            sql_query(format!("INSERT INTO {table} VALUES (1)")).execute(conn)?;
+            panic_any(ON_PURPOSE)
+        })
+    };
+    assert!(thread::scope(|scope| scope.spawn(section).join()).is_err());
+    assert_free(name.as_str());
+    locks.pool().get().unwrap().transaction(|conn| sql_query("DO 0").execute(conn)).unwrap();
+    assert_eq!(number(&mut connect(), &format!("SELECT COUNT(*) AS number FROM {table}")), Some(0));
 }
 
 /// One of Diesel's (`Instrumentation`), which the question whether the lock is still held calls, too.

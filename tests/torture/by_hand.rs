@@ -18,6 +18,8 @@ use diesel::{
 use crate::{
     history::Outcome,
     locking::{Conn, Locking, Order, Verdict, Work, WorkError, of_work},
+    semaphore,
+    subject::Subject,
 };
 
 /// On MariaDB 10.5, `KILL QUERY` strikes no statement that does not wait: so one that is to be struck waits.
@@ -33,11 +35,10 @@ pub fn section(locking: Locking, conn: &mut Conn, order: &Order, work: &mut Work
     if depth(conn) > 0 {
         return Verdict { outcome: Outcome::OpenTransaction, alone: false };
     }
-    let mut names = order.names.clone();
-    names.sort_unstable();
-    if let Err(outcome) = acquire(locking, conn, &names, order.timeout) {
-        return Verdict { outcome, alone: false };
-    }
+    let names = match acquire(locking, conn, order) {
+        Ok(names) => names,
+        Err(outcome) => return Verdict { outcome, alone: false },
+    };
     let mut held = None;
     let value = catch_unwind(AssertUnwindSafe(|| match (order.transaction, locking) {
         (false, _) => work(conn),
@@ -66,24 +67,43 @@ fn told(value: Result<(), WorkError>, held: bool) -> Verdict {
     }
 }
 
-fn acquire(locking: Locking, conn: &mut Conn, names: &[&str], timeout: Option<Duration>) -> Result<(), Outcome> {
-    let (start, timeout) = (Instant::now(), timeout.unwrap_or(Duration::from_secs(60)));
+/// What is held then.
+fn acquire(locking: Locking, conn: &mut Conn, order: &Order) -> Result<Vec<String>, Outcome> {
+    let timeout = order.timeout.unwrap_or(Duration::from_secs(60));
+    let Subject::Locks(names) = &order.subject else {
+        return semaphore::acquire(locking, conn, &order.subject, timeout);
+    };
+    let mut names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    names.sort_unstable();
+    acquire_all(locking, conn, &names, timeout).map(|()| names)
+}
+
+pub fn acquire_all(locking: Locking, conn: &mut Conn, names: &[String], timeout: Duration) -> Result<(), Outcome> {
+    let start = Instant::now();
     for (index, name) in names.iter().enumerate() {
-        let answer = get_lock(locking, conn, name, timeout.saturating_sub(start.elapsed()));
-        if matches!(answer, Ok(Some(1))) || locking == Locking::AnswersIgnored {
+        if get_lock(locking, conn, name, timeout.saturating_sub(start.elapsed())) {
             continue;
         }
-        // An error says nothing of whether this very lock is held.
-        let taken = if locking == Locking::ErrorsTakenForNotHeld { index } else { index + 1 };
-        release(locking, conn, &names[..taken]);
-        // Where nobody kills anything, an error before its time is a deadlock.
+        release(locking, conn, &names[..index]);
+        // If nothing is killed, an early error is a deadlock.
         return Err(if start.elapsed() < timeout { Outcome::Deadlock } else { Outcome::Timeout });
     }
     Ok(())
 }
 
+/// Whether it is held then.
+pub fn get_lock(locking: Locking, conn: &mut Conn, name: &str, timeout: Duration) -> bool {
+    let answer = ask_for_lock(locking, conn, name, timeout);
+    let is_held = matches!(answer, Ok(Some(1))) || locking == Locking::AnswersIgnored;
+    // An error says nothing of whether it is.
+    if !is_held && !matches!(answer, Ok(Some(0))) && locking != Locking::ErrorsTakenForNotHeld {
+        release(locking, conn, &[name]);
+    }
+    is_held
+}
+
 /// MySQL rounds the timeout, but keeps to the hint. MariaDB takes the hint for a comment, and reads what is in `/*M! */`.
-fn get_lock(locking: Locking, conn: &mut Conn, name: &str, timeout: Duration) -> QueryResult<Option<i64>> {
+fn ask_for_lock(locking: Locking, conn: &mut Conn, name: &str, timeout: Duration) -> QueryResult<Option<i64>> {
     let millis = timeout.as_micros().div_ceil(1_000);
     let (seconds, longer) = (millis as f64 / 1_000.0, if millis == 0 { 0 } else { millis / 1_000 + 1 });
     let pause = if locking == Locking::ErrorsTakenForNotHeld { PAUSE } else { "" };
@@ -95,11 +115,11 @@ fn get_lock(locking: Locking, conn: &mut Conn, name: &str, timeout: Duration) ->
 }
 
 /// Whether all were held. Here, too, an error says nothing.
-fn release(locking: Locking, conn: &mut Conn, names: &[&str]) -> bool {
+pub fn release(locking: Locking, conn: &mut Conn, names: &[impl AsRef<str>]) -> bool {
     let mut held = true;
     for name in names.iter().rev() {
         let pause = if locking == Locking::KilledWhenStruck { PAUSE } else { "" };
-        let query = sql_query(format!("SELECT RELEASE_LOCK(?) AS answer{pause}")).bind::<Text, _>(name);
+        let query = sql_query(format!("SELECT RELEASE_LOCK(?) AS answer{pause}")).bind::<Text, _>(name.as_ref());
         let answer = query.get_result::<Answer>(conn).map(|row| row.answer);
         if answer.is_err() && locking == Locking::KilledWhenStruck {
             let _ = conn.batch_execute("KILL CONNECTION_ID()");

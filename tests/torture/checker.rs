@@ -4,6 +4,9 @@
 //! a section has written on the session that took its lock was written under the lock, even if the session was killed
 //! later and its caller told so: no two sections may overlap, whatever they were told. (A leader writes on another session:
 //! no two may overlap that were told they were alone.)
+//!
+//! Any lock is so for its capacity: 1, or the number of permits. Each section has a weight: 1, the number of its permits, or, if
+//! it is exclusive, all. The sections that run at once may not weigh more than the capacity.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,6 +16,7 @@ use std::{
 use crate::{
     healthy,
     history::{Event, History, Outcome, Report, Write},
+    subject::capacity,
     tables::LEADER,
     violation::{Kind, Violation},
 };
@@ -20,7 +24,7 @@ use crate::{
 /// A waiter that the server, stopped for a while now and then, has let wait for so much longer was not woken.
 const BOUND: Duration = Duration::from_secs(10);
 
-/// What "for ever" may be here, where every holder is quick.
+/// The meaning of "for ever" here, since every holder is quick.
 const FOREVER: Duration = Duration::from_secs(20);
 
 pub fn check(history: &History) -> Vec<Violation> {
@@ -62,25 +66,41 @@ fn overlaps(events: &[Event], told: &HashMap<u64, &Report>) -> Vec<Violation> {
         let is_alone = |stay: &&Stay<'_>| told.get(&stay.first.section).is_some_and(|report| report.alone);
         for stay in stays.iter().filter(|stay| name != LEADER || is_alone(stay)) {
             inside.retain(|other| other.last.id > stay.first.id);
-            // On the same session one section is inside of the other, and may be.
-            let rival = inside.iter().find(|other| other.first.connection != stay.first.connection);
-            violations.extend(rival.map(|rival| overlap(rival, stay, told)));
             inside.push(stay);
+            if weight(&inside) > capacity(name) {
+                violations.push(overlap(name, &inside, told));
+            }
         }
     }
     violations
 }
 
-fn overlap(one: &Stay<'_>, other: &Stay<'_>, told: &HashMap<u64, &Report>) -> Violation {
-    let reports = [one, other].map(|stay| told.get(&stay.first.section));
-    let alone = reports.iter().flatten().filter(|report| report.alone).count();
-    let kind = if alone == 1 { Kind::FalseOk } else { Kind::Overlap };
-    let what = format!("two sections over `{}` at once; {alone} of them told that it was alone", one.first.name);
-    let mut rows = vec![one.first, one.last, other.first, other.last];
+/// On the same session one section is inside of the other, and holds nothing more.
+fn weight(stays: &[&Stay<'_>]) -> u32 {
+    let mut sessions: HashMap<u64, u32> = HashMap::new();
+    for Stay { first, .. } in stays {
+        let weight = sessions.entry(first.connection).or_default();
+        *weight = first.weight.max(*weight);
+    }
+    sessions.into_values().sum()
+}
+
+fn overlap(name: &str, stays: &[&Stay<'_>], told: &HashMap<u64, &Report>) -> Violation {
+    let report = |stay: &&&Stay<'_>| told.get(&stay.first.section).filter(|report| report.alone);
+    let alone: Vec<_> = stays.iter().filter(|stay| report(stay).is_some()).copied().collect();
+    let is_one_false = !alone.is_empty() && weight(&alone) <= capacity(name);
+    let kind = if is_one_false { Kind::FalseOk } else { Kind::Overlap };
+    let what = format!(
+        "{} sections over `{name}` at once, too many by {}; {} of them told that there were none",
+        stays.len(),
+        weight(stays) - capacity(name),
+        alone.len()
+    );
+    let mut rows: Vec<_> = stays.iter().flat_map(|stay| [stay.first, stay.last]).collect();
     rows.sort_by_key(|event| event.id);
     rows.dedup_by_key(|event| event.id);
     let violation = rows.into_iter().fold(Violation::new(kind, what), Violation::with);
-    reports.into_iter().flatten().fold(violation, Violation::with)
+    stays.iter().filter_map(|stay| told.get(&stay.first.section)).fold(violation, Violation::with)
 }
 
 /// Every write must be one more than what it found; and the last one must be the counter's value.
@@ -115,7 +135,7 @@ fn missing_updates(history: &History) -> Vec<Violation> {
     let mut written: HashMap<u64, usize> = HashMap::new();
     history.writes.iter().for_each(|write| *written.entry(write.section).or_default() += 1);
     let missing = |report: &&Report| {
-        report.outcome == Outcome::Ok && written.get(&report.section.0).copied().unwrap_or(0) != report.locks
+        report.outcome == Outcome::Ok && written.get(&report.section.0).copied().unwrap_or(0) != report.updates
     };
     let what = "a section was `Ok`, and its updates are not there";
     history.reports.iter().filter(missing).map(|report| Violation::new(Kind::LostUpdate, what).with(report)).collect()

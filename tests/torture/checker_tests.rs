@@ -7,12 +7,18 @@ use libtest_mimic::{Failed, Trial};
 use crate::{
     checker::check,
     history::{Event, Gone, History, Killed, Outcome, Report, SectionId, Write},
+    look::{self, Look},
+    subject::{PERMITS, SHARED, capacity},
     tables::LEADER,
     violation::Kind,
 };
 
 const FIRST: u64 = 1;
 const SECOND: u64 = 2;
+const THIRD: u64 = 3;
+
+/// What a section with one permit holds.
+const ONE: [&str; 1] = ["torture:two:permit"];
 
 pub fn trials() -> Vec<Trial> {
     let trial = |name: &str, history: History, expected: &[Kind]| {
@@ -39,6 +45,55 @@ pub fn trials() -> Vec<Trial> {
             led(with_events(&[FIRST, SECOND, FIRST, SECOND], &[SECOND])),
             &[],
         ),
+        trial(
+            "as_many_as_there_are_permits",
+            permits(with_events(&[FIRST, SECOND, FIRST, SECOND], &[FIRST, SECOND])),
+            &[],
+        ),
+        trial(
+            "one_holder_too_many",
+            permits(with_events(&[FIRST, SECOND, THIRD, FIRST, SECOND, THIRD], &[FIRST, SECOND, THIRD])),
+            &[Kind::Overlap],
+        ),
+        trial(
+            "one_told_ok_amid_too_many",
+            permits(with_events(&[FIRST, SECOND, THIRD, FIRST, SECOND, THIRD], &[SECOND])),
+            &[Kind::FalseOk],
+        ),
+        trial(
+            "one_with_two_permits_beside_another",
+            weighing(2, FIRST, permits(with_events(&[FIRST, SECOND, FIRST], &[FIRST, SECOND]))),
+            &[Kind::Overlap],
+        ),
+        trial(
+            "a_permit_inside_of_a_permit",
+            on_one_session(permits(with_events(&[FIRST, SECOND, THIRD, FIRST, SECOND, THIRD], &[]))),
+            &[],
+        ),
+        trial(
+            "shared_ones_at_once",
+            shared(with_events(&[FIRST, SECOND, THIRD, FIRST, SECOND, THIRD], &[FIRST, SECOND, THIRD])),
+            &[],
+        ),
+        trial(
+            "an_exclusive_one_beside_a_shared_one",
+            exclusive(FIRST, with_events(&[FIRST, SECOND, FIRST, SECOND], &[FIRST, SECOND])),
+            &[Kind::Overlap],
+        ),
+        trial(
+            "an_exclusive_one_told_ok_amid_a_shared_one",
+            exclusive(SECOND, with_events(&[FIRST, SECOND, SECOND, FIRST], &[SECOND])),
+            &[Kind::FalseOk],
+        ),
+        trial("a_leaked_turnstile", came_with("torture:two:permit#wait,", &[]), &[Kind::Leak]),
+        trial("a_leaked_slot", came_with("torture:two:permit#2,", &[]), &[Kind::Leak]),
+        trial(
+            "a_slot_beside_the_turnstile",
+            came_with("torture:two:permit#wait,torture:two:permit#1,", &ONE),
+            &[Kind::Leak],
+        ),
+        trial("a_slot_too_many", came_with("torture:two:permit#1,torture:two:permit#2,", &ONE), &[Kind::Leak]),
+        trial("any_slot", came_with("torture:two:permit#2,", &ONE), &[]),
         trial("a_missing_update", told(report(FIRST)), &[Kind::LostUpdate]),
         trial("a_timeout_before_its_time", told(timeout), &[Kind::TooEarly]),
         trial("a_waiter_that_was_not_woken", written(told(patient)), &[Kind::NeverWoken]),
@@ -77,7 +132,7 @@ fn report(section: u64) -> Report {
         connection: Some(section),
         in_turn: false,
         by_guard: false,
-        locks: 1,
+        updates: 1,
         timeout: Some(Duration::from_secs(1)),
         waited: Duration::from_millis(1),
         outcome: Outcome::Ok,
@@ -117,9 +172,43 @@ fn written(history: History) -> History {
 }
 
 /// The same, by leaders.
-fn led(mut history: History) -> History {
-    history.events.iter_mut().for_each(|event| event.name = LEADER.to_owned());
+fn led(history: History) -> History {
+    over(LEADER, history)
+}
+
+fn over(name: &str, mut history: History) -> History {
+    history.events.iter_mut().for_each(|event| event.name = name.to_owned());
     history
+}
+
+/// The same, over permits, of which there are two.
+fn permits(history: History) -> History {
+    over(PERMITS[0].0, history)
+}
+
+fn shared(history: History) -> History {
+    over(SHARED, history)
+}
+
+/// The same, over a lock that this section has alone, and others share.
+fn exclusive(section: u64, history: History) -> History {
+    weighing(capacity(SHARED), section, shared(history))
+}
+
+fn weighing(weight: u32, section: u64, mut history: History) -> History {
+    history.events.iter_mut().filter(|event| event.section == section).for_each(|event| event.weight = weight);
+    history
+}
+
+fn on_one_session(mut history: History) -> History {
+    history.events.iter_mut().for_each(|event| event.connection = FIRST);
+    history
+}
+
+/// A session came to a section with these locks.
+fn came_with(held: &str, kinds: &[&str]) -> History {
+    let leak = look::leak(&Look { id: FIRST, held: held.to_owned() }, kinds);
+    History { found: leak.into_iter().collect(), ..History::default() }
 }
 
 /// Events of these sections in this order, of which those were told `Ok`.
@@ -130,6 +219,7 @@ fn with_events(sections: &[u64], ok: &[u64]) -> History {
         name: "a".to_owned(),
         connection: section,
         kind: "enter or leave".to_owned(),
+        weight: 1,
     };
     let events = (1..).zip(sections).map(event).collect();
     written(History { events, reports: ok.iter().copied().map(report).collect(), ..History::default() })

@@ -233,7 +233,7 @@ impl Drop for Worker {
     }
 }
 
-/// A process that is stopped, and goes on however the stopping ends.
+/// A process that is stopped, and continues however the stopping ends.
 pub struct Stopped(Option<Pid>);
 
 impl Stopped {

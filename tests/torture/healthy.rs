@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::{
-    history::{Gone, History, Killed, Report},
+    history::{Gone, History, Killed, Outcome, Report},
     violation::{Kind, Violation},
 };
 
@@ -26,7 +26,11 @@ pub fn killed(history: &History) -> Vec<Violation> {
         last.iter().fold(of(*connection, what), Violation::with)
     });
     let given_up: HashSet<u64> = history.given_up.iter().map(|given_up| given_up.connection).collect();
-    let is_accounted_for = |id: &u64| [&history.ended, &killed, &given_up].iter().any(|known| known.contains(id));
+    // A `NamedLockPool` has its pool close the connection: nobody knows what the closure has left in the session.
+    let panicked = history.reports.iter().filter(|report| report.in_turn && report.outcome == Outcome::Panicked);
+    let panicked: HashSet<u64> = panicked.filter_map(|report| report.connection).collect();
+    let accounted_for = [&history.ended, &killed, &given_up, &panicked];
+    let is_accounted_for = |id: &u64| accounted_for.iter().any(|known| known.contains(id));
     let is_closed = |gone: &&Gone| !is_accounted_for(&gone.connection);
     let closed = history.gone.iter().filter(is_closed).map(|Gone { connection, process, life }| {
         let struck = struck(connection);

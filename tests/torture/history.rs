@@ -4,7 +4,7 @@ use std::{collections::HashSet, fmt, time::Duration};
 
 use clap::ValueEnum;
 
-use crate::violation::Violation;
+use crate::{subject::capacity, violation::Violation};
 
 /// Which section: unique within a run, small enough for a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,7 +54,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether the work has run.
+    /// Whether the closure has run.
     pub fn ran(self) -> bool {
         self <= Self::Swapped
     }
@@ -69,8 +69,8 @@ pub struct Report {
     /// It came with its turn in the queue of the process.
     pub in_turn: bool,
     pub by_guard: bool,
-    /// How many locks it was over.
-    pub locks: usize,
+    /// How many counters it has changed, if it was `Ok`.
+    pub updates: usize,
     /// `None`: for ever.
     pub timeout: Option<Duration>,
     /// From the call until the work began, or until the call returned without.
@@ -91,6 +91,8 @@ pub struct Event {
     pub name: String,
     pub connection: u64,
     pub kind: String,
+    /// How much of the lock the section holds: out of its [capacity](crate::subject::capacity).
+    pub weight: u32,
 }
 
 /// A row of `writes`: a trigger keeps it of every update of a counter, so that it is there if and only if the update is.
@@ -160,8 +162,13 @@ pub struct History {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, section, name, connection, kind } = self;
-        write!(f, "events {id}: {kind} `{name}`, connection {connection}, {}", SectionId(*section))
+        let Self { id, section, name, connection, kind, weight } = self;
+        write!(
+            f,
+            "events {id}: {kind} `{name}` ({weight} of {}), connection {connection}, {}",
+            capacity(name),
+            SectionId(*section)
+        )
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     locking::{Verdict, told_by},
     manager,
     message::Message,
+    subject::Share,
     tables::{LEADER, Value, insert_event, write_counter},
     violation::{Kind, Violation},
     worker::{Orders, Watch},
@@ -71,7 +72,7 @@ fn lead_once(election: &LeaderElection<MysqlConnection>, desk: &mut Desk<'_>, se
         connection,
         in_turn: false,
         by_guard: false,
-        locks: 1,
+        updates: 1,
         timeout: Some(TIMEOUT),
         waited,
         outcome,
@@ -90,10 +91,10 @@ fn not_elected(error: &CampaignError) -> Verdict {
 
 /// One update, and some time.
 fn term(leader: Leadership<MysqlConnection>, desk: &mut Desk<'_>, section: SectionId, time: Duration) -> Verdict {
-    desk.write(&leader, |conn, _| Ok(insert_event(conn, section.0, LEADER, "enter")?));
+    desk.write(&leader, |conn, _| Ok(insert_event(conn, section.0, Share::all_of(LEADER), "enter")?));
     let update = desk.write(&leader, |conn, leader| conn.transaction(|conn| update(conn, leader, section)));
     leader.stepped_down(time);
-    desk.write(&leader, |conn, _| Ok(insert_event(conn, section.0, LEADER, "leave")?));
+    desk.write(&leader, |conn, _| Ok(insert_event(conn, section.0, Share::all_of(LEADER), "leave")?));
     match leader.resign() {
         Err(error) => told_by(&error),
         Ok(()) if update == Update::Done => Verdict { outcome: Outcome::Ok, alone: true },

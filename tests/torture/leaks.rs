@@ -15,7 +15,8 @@ use diesel::{
 
 use crate::{
     history::Event,
-    tables::{NAMES, events},
+    subject::all_locks,
+    tables::events,
     violation::{Kind, Violation},
 };
 
@@ -31,7 +32,7 @@ struct Holder {
 pub fn look(conn: &mut MysqlConnection, limit: Duration) -> QueryResult<Vec<Violation>> {
     let mut violations = Vec::new();
     let start = Instant::now();
-    for name in NAMES {
+    for name in all_locks() {
         while let Some(id) = holder(conn, name)?.id {
             if start.elapsed() > limit {
                 violations.push(describe(conn, name, id, limit)?);

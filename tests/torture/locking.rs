@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use diesel::r2d2::PooledConnection;
 use diesel_named_lock::{NamedLock, NamedLockError, pool::NamedLockPool};
 
-use crate::{by_hand, guards, history::Outcome, manager::Manager, workload::Guarded};
+use crate::{by_hand, guards, history::Outcome, manager::Manager, subject::Subject, workload::Guarded};
 
 pub type Conn = PooledConnection<Manager>;
 pub type Locks = NamedLockPool<Manager>;
@@ -37,12 +37,25 @@ pub enum Locking {
     KilledWhenStruck,
     /// What the server answers to `GET_LOCK` is not looked at.
     AnswersIgnored,
+    /// There is one slot more than there are permits.
+    OnePermitTooMany,
+    /// Who gets no permit in time leaves the turnstile closed behind itself.
+    TurnstileKept,
+    /// An exclusive section keeps others out, and does not wait for those that are inside.
+    ExclusiveBesideShared,
+}
+
+impl Locking {
+    /// Whether it is wrong with permits and shared locks only.
+    pub fn is_of_permits(self) -> bool {
+        matches!(self, Self::OnePermitTooMany | Self::TurnstileKept | Self::ExclusiveBesideShared)
+    }
 }
 
 /// What the caller asks for.
 #[derive(Debug, Clone)]
 pub struct Order {
-    pub names: Vec<&'static str>,
+    pub subject: Subject,
     /// `None`: for ever.
     pub timeout: Option<Duration>,
     pub reentrant: bool,
@@ -51,10 +64,7 @@ pub struct Order {
 
 impl Order {
     pub fn lock(&self) -> Result<NamedLock, NamedLockError> {
-        let mut lock = match self.names[..] {
-            [name] => NamedLock::new(name)?,
-            _ => NamedLock::all_of(self.names.iter().copied())?,
-        };
+        let mut lock = self.subject.lock()?;
         lock = self.timeout.map_or(lock.clone().wait_forever(), |timeout| lock.timeout(timeout));
         Ok(if self.reentrant { lock.reentrant() } else { lock })
     }

@@ -1,6 +1,7 @@
-//! Several processes run thousands of sections over a few locks, many of them through a `NamedLockPool` or by guards, blocking
-//! ones and async ones, and lead in turn, while a tormentor kills their statements, their sessions and themselves, and futures
-//! are dropped. A checker reads the history and says whether a promise was broken.
+//! Several processes run thousands of sections over a few locks, permits, and a lock that is shared or exclusive, many of
+//! them through a `NamedLockPool` or by guards, blocking ones and async ones, and lead in turn, while a tormentor kills their
+//! statements, their sessions and themselves, and futures are dropped. A checker reads the history and says whether a promise
+//! was broken.
 //!
 //! `cargo test --test torture --all-features` takes a quarter of a minute, with `-- --long` some minutes. `--seed`
 //! repeats a run's faults: which, in which order and at which distance. (What each of them meets depends on the machine.)
@@ -43,6 +44,8 @@ mod performer;
 mod report;
 mod run;
 mod schedule;
+mod semaphore;
+mod subject;
 mod tables;
 mod tasks;
 mod tormentor;
@@ -89,6 +92,9 @@ fn main() -> ExitCode {
         wrong("checker_finds_errors_taken_for_not_held", Locking::ErrorsTakenForNotHeld, Kind::Leak),
         wrong("checker_finds_a_session_killed_after_one_strike", Locking::KilledWhenStruck, Kind::HealthyKilled),
         wrong("checker_finds_ignored_answers", Locking::AnswersIgnored, Kind::Overlap),
+        wrong("checker_finds_one_permit_too_many", Locking::OnePermitTooMany, Kind::Overlap),
+        wrong("checker_finds_a_turnstile_that_is_kept", Locking::TurnstileKept, Kind::Leak),
+        wrong("checker_finds_an_exclusive_section_beside_a_shared_one", Locking::ExclusiveBesideShared, Kind::Overlap),
     ];
     trials.extend(checker_tests::trials());
     libtest_mimic::run(&test, trials).exit_code()
@@ -127,6 +133,7 @@ fn finds(locking: Locking, kind: Kind, seed: u64) -> Result<(), Failed> {
 
     let (means, sections) = match locking {
         Locking::ErrorsTakenForNotHeld | Locking::KilledWhenStruck => (Means::Queries, 5_000),
+        locking if locking.is_of_permits() => (Means::None, 500),
         _ => (Means::None, 1_000),
     };
     for seed in (0..ATTEMPTS).map(|attempt| seed.wrapping_add(attempt)) {

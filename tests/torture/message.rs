@@ -64,7 +64,7 @@ impl fmt::Display for Message {
                 connection,
                 in_turn,
                 by_guard,
-                locks,
+                updates,
                 timeout,
                 waited,
                 outcome,
@@ -73,7 +73,7 @@ impl fmt::Display for Message {
             }) => {
                 write!(
                     f,
-                    "section {} {} {in_turn} {by_guard} {locks} {} {} {} {alone} {within}",
+                    "section {} {} {in_turn} {by_guard} {updates} {} {} {} {alone} {within}",
                     section.0,
                     connection.map_or_else(|| "-".to_owned(), |id| id.to_string()),
                     timeout.map_or_else(|| "-".to_owned(), |timeout| timeout.as_micros().to_string()),
@@ -116,7 +116,7 @@ fn read_report(mut words: SplitAsciiWhitespace<'_>) -> Option<Report> {
         connection: words.next()?.parse().ok(),
         in_turn: words.next()?.parse().ok()?,
         by_guard: words.next()?.parse().ok()?,
-        locks: words.next()?.parse().ok()?,
+        updates: words.next()?.parse().ok()?,
         timeout: words.next()?.parse().ok().map(Duration::from_micros),
         waited: Duration::from_micros(words.next()?.parse().ok()?),
         outcome: Outcome::from_str(words.next()?, false).ok()?,

@@ -14,7 +14,7 @@ use crate::{
     locking::{self, Conn, Locking, Locks, Order, Place, Verdict, WorkError},
     look::look_at,
     message::Message,
-    tables::{NAMES, insert_event, read_counter, write_counter},
+    tables::{insert_event, read_counter, write_counter},
     violation::{Kind, Violation},
     workload::{End, Plan},
 };
@@ -38,48 +38,47 @@ impl Performer<'_> {
         SectionId::new(self.process, self.life, self.thread, number)
     }
 
-    /// Runs a section and what is inside of it. `connection`: its session, where that is known.
+    /// Runs a section and what is inside of it. `connection` is its session, if known.
     ///
     /// Panics on if the inner section was to panic: through the outer one.
     pub fn perform(self, place: Place<'_>, plan: &Plan, mut connection: Option<u64>) {
         let (begun, mut waited) = (Instant::now(), None);
         let in_turn = matches!(place, Place::InTurn(_) | Place::OwnedInTurn(..));
         let by_guard = matches!(place, Place::Owned(..) | Place::OwnedInTurn(..));
-        let names: Vec<_> = plan.locks.iter().map(|&lock| NAMES[lock]).collect();
         let mut work = |conn: &mut Conn| {
             waited.get_or_insert_with(|| begun.elapsed());
             if in_turn {
-                connection = look_at(conn, &names, self);
+                connection = look_at(conn, &plan.subject.kinds(), self);
             }
             self.work(conn, plan, connection)
         };
         let (timeout, reentrant, transaction) = (plan.timeout, plan.reentrant, plan.transaction);
-        let order = Order { names: names.clone(), timeout, reentrant, transaction };
+        let order = Order { subject: plan.subject.clone(), timeout, reentrant, transaction };
         let section = || locking::section(self.locking, place, &order, &mut work);
         let outcome = catch_unwind(AssertUnwindSafe(section));
         let waited = waited.unwrap_or_else(|| begun.elapsed());
         let panicked = Verdict { outcome: Outcome::Panicked, alone: false };
         let Verdict { outcome: told, alone } = *outcome.as_ref().unwrap_or(&panicked);
-        let (section, locks, within) = (self.section_id(plan.number), names.len(), plan.within);
+        let (section, updates, within) = (self.section_id(plan.number), plan.subject.counters().len(), plan.within);
         let report =
-            Report { section, connection, in_turn, by_guard, locks, timeout, waited, outcome: told, alone, within };
+            Report { section, connection, in_turn, by_guard, updates, timeout, waited, outcome: told, alone, within };
         Message::Section(report).send();
         if let Err(panic) = outcome {
             resume_unwind(panic);
         }
     }
 
-    /// A read-modify-write of the counter of every lock, with nothing but the locks to protect it.
+    /// A read-modify-write of the counter of every lock that it has alone, with nothing but the locks to protect it.
     fn work(self, conn: &mut Conn, plan: &Plan, connection: Option<u64>) -> Result<(), WorkError> {
-        let names = || plan.locks.iter().map(|&lock| NAMES[lock]);
+        let (shares, counters) = (plan.subject.shares(), plan.subject.counters());
         let section = self.section_id(plan.number).0;
-        names().try_for_each(|name| insert_event(conn, section, name, "enter"))?;
+        shares.iter().try_for_each(|share| insert_event(conn, section, *share, "enter"))?;
         if plan.leaves_open {
             AnsiTransactionManager::begin_transaction(&mut **conn)?;
         }
-        let read = names().map(|name| read_counter(conn, name)).collect::<Result<Vec<_>, _>>()?;
+        let read = counters.iter().map(|name| read_counter(conn, name)).collect::<Result<Vec<_>, _>>()?;
         plan.dawdle.into_iter().for_each(thread::sleep);
-        for (name, value) in names().zip(read) {
+        for (name, value) in counters.iter().zip(read) {
             write_counter(conn, name, section, value + 1)?;
         }
         // Only now, for it may be over the same counters.
@@ -91,7 +90,7 @@ impl Performer<'_> {
             let perform = if plan.catches { Self::perform_all } else { Self::perform };
             perform(self, place, inner, connection);
         }
-        names().try_for_each(|name| insert_event(conn, section, name, "leave"))?;
+        shares.iter().try_for_each(|share| insert_event(conn, section, *share, "leave"))?;
         match plan.end {
             End::Ok => Ok(()),
             End::Err => Err(WorkError::Chosen),

@@ -14,6 +14,7 @@ use crate::{
     history::{History, Report},
     run::Settings,
     schedule::Fault,
+    subject::{SHARED, capacity},
     violation::{Kind, Violation},
 };
 
@@ -55,6 +56,7 @@ impl Summary {
         println!("leaders     {} of those that ran", self.that_ran(threads + tasks..u8::MAX));
         println!("in turn     {in_turn} of those that ran, {} of them by hand-off", self.hand_offs);
         println!("by guard    {by_guard} of those that ran");
+        println!("permits     {}", self.permits());
         println!("waits       {:.3} s the longest, at most {:.3} s beyond the timeout", longest(), beyond());
         println!("events      {}, and {} updates", self.history.events.len(), self.history.writes.len());
         println!("faults      {}", self.faults.values().sum::<usize>());
@@ -75,6 +77,19 @@ impl Summary {
     fn that_ran(&self, threads: Range<u8>) -> usize {
         let is_theirs = |report: &&Report| threads.contains(&report.section.thread());
         self.history.reports.iter().filter(is_theirs).filter(|report| report.outcome.ran()).count()
+    }
+
+    /// How many sections over permits, and over a lock that is shared or exclusive, have begun.
+    fn permits(&self) -> String {
+        let begun = self.history.events.iter().filter(|event| event.kind == "enter" && capacity(&event.name) > 1);
+        let begun: Vec<_> = begun.map(|event| (event.name == SHARED, event.weight)).collect();
+        let count =
+            |kind: fn(bool, u32) -> bool| begun.iter().filter(move |&&(is_shared, weight)| kind(is_shared, weight));
+        let one = count(|is_shared, weight| !is_shared && weight == 1).count();
+        let several = count(|is_shared, weight| !is_shared && weight > 1).count();
+        let shared = count(|is_shared, weight| is_shared && weight == 1).count();
+        let exclusive = count(|is_shared, weight| is_shared && weight > 1).count();
+        format!("{one} sections had one, {several} had several; {shared} shared a lock, {exclusive} had it alone")
     }
 
     /// How many sections have left events, and no report.

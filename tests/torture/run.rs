@@ -23,7 +23,7 @@ use crate::{
     worker::Orders,
 };
 
-/// In a long run, people like to see that it goes on.
+/// In a long run, shows that it makes progress.
 const SIGN_OF_LIFE: u32 = 1_000;
 
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ pub fn run(server: &Server, settings: &Settings) -> Result<Summary, Box<dyn Erro
     let mut crew = Crew::start((0..settings.processes).map(|process| orders(server, settings, process)))?;
 
     torment(settings, &mut tormentor, &mut crew)?;
-    // Where something was found, workers may be gone or hang.
+    // If something was found, workers may be gone or hang.
     if crew.violations.is_empty() {
         checkpoint(settings, &mut tormentor, &mut crew)?;
     }

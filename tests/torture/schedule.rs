@@ -12,7 +12,7 @@ pub enum Fault {
     Burst(Aim),
     /// `KILL QUERY` so often in a row, to hit a moment that is short.
     Rain(Aim),
-    /// `KILL QUERY` of the waiters at the very moment when one of them is granted the lock: it may hold it all the same.
+    /// `KILL QUERY` of the waiters at the very moment when one of them is granted the lock: it may hold the lock then.
     Grant,
     KillWorker,
     StopWorker,
@@ -35,7 +35,7 @@ pub struct Planned {
     pub fault: Fault,
     /// The victim's place among those there are; the remainder counts.
     pub victim: usize,
-    /// For how long, where that is to be said.
+    /// For how long, if that matters.
     pub time: Duration,
     /// How many strikes make a burst.
     pub strikes: usize,

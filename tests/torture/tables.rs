@@ -10,7 +10,10 @@ use diesel::{
     sql_types::{BigInt, Text},
 };
 
-use crate::history::History;
+use crate::{
+    history::History,
+    subject::{SHARED, Share},
+};
 
 /// The locks, and their counters.
 pub const NAMES: [&str; 5] = ["torture:a", "torture:b", "torture:c", "torture:d", LEADER];
@@ -20,7 +23,7 @@ pub const LEADER: &str = "torture:leader";
 pub const SECTIONS: usize = NAMES.len() - 1;
 
 /// As this crate ships it.
-const FENCES: &str = include_str!("../../migrations/2026-11-23-120000-namedlock_create_named_lock_fences/up.sql");
+const FENCES: &str = include_str!("../../migrations/00000000000001-namedlock_create_named_lock_fences/up.sql");
 
 diesel::table! {
     events (id) {
@@ -29,6 +32,7 @@ diesel::table! {
         name -> Text,
         connection -> Unsigned<BigInt>,
         kind -> Text,
+        weight -> Unsigned<Integer>,
     }
 }
 
@@ -58,7 +62,7 @@ const TABLES: &str = "
     CREATE TABLE events (
         id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
         section BIGINT UNSIGNED NOT NULL, name VARCHAR(16) NOT NULL,
-        connection BIGINT UNSIGNED NOT NULL, kind VARCHAR(8) NOT NULL
+        connection BIGINT UNSIGNED NOT NULL, kind VARCHAR(8) NOT NULL, weight INT UNSIGNED NOT NULL
     ) ENGINE = MyISAM;
     CREATE TABLE writes (
         id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
@@ -75,7 +79,7 @@ const TABLES: &str = "
 pub fn create(conn: &mut MysqlConnection) -> QueryResult<()> {
     conn.batch_execute(TABLES)?;
     conn.batch_execute(FENCES)?;
-    for name in NAMES {
+    for name in NAMES.into_iter().chain([SHARED]) {
         let row = (counters::name.eq(name), counters::value.eq(0), counters::section.eq(0));
         diesel::insert_into(counters::table).values(row).execute(conn)?;
     }
@@ -83,12 +87,13 @@ pub fn create(conn: &mut MysqlConnection) -> QueryResult<()> {
 }
 
 /// With the connection id as the server knows it, not as we believe it.
-pub fn event<'a>(section: u64, name: &'a str, kind: &'a str) -> impl QueryFragment<Mysql> + QueryId + Send + 'a {
+pub fn event<'a>(section: u64, share: Share, kind: &'a str) -> impl QueryFragment<Mysql> + QueryId + Send + 'a {
     let row = (
         events::section.eq(section),
-        events::name.eq(name),
+        events::name.eq(share.name),
         events::connection.eq(connection_id()),
         events::kind.eq(kind),
+        events::weight.eq(share.weight),
     );
     diesel::insert_into(events::table).values(row)
 }
@@ -101,10 +106,10 @@ pub fn update(name: &str, section: u64, value: i64) -> impl QueryFragment<Mysql>
 pub fn insert_event<C: LoadConnection<Backend = Mysql>>(
     conn: &mut C,
     section: u64,
-    name: &str,
+    share: Share,
     kind: &str,
 ) -> QueryResult<()> {
-    conn.execute_returning_count(&event(section, name, kind)).map(drop)
+    conn.execute_returning_count(&event(section, share, kind)).map(drop)
 }
 
 #[derive(QueryableByName)]

@@ -18,7 +18,7 @@ use diesel::{
 use crate::{
     crew::{Crew, Stopped},
     schedule::{Aim, Fault, Planned},
-    tables::NAMES,
+    subject::busy_locks,
 };
 
 /// So many `KILL QUERY` are a rain: sent in one go, they hit several statements of the victim in a row.
@@ -118,7 +118,8 @@ impl Tormentor {
 
     /// Takes a lock like everybody else, until others wait for it; then lets one of them have it, and strikes.
     fn kill_at_grant(&mut self, victim: usize) -> bool {
-        let name = NAMES[victim % NAMES.len()];
+        let locks = busy_locks();
+        let name = locks[victim % locks.len()];
         let granted = sql_query(format!("SELECT CAST(GET_LOCK('{name}', 1) AS UNSIGNED) AS id"))
             .get_result::<Session>(&mut self.conn);
         if !matches!(granted, Ok(Session { id: Some(1) })) {
@@ -127,7 +128,7 @@ impl Tormentor {
         thread::sleep(QUEUE);
         let waiters = self.sessions(Aim::Waiter, victim).unwrap_or_default();
         // Some hundreds of microseconds go by until the waiter wakes up: so many, about, the server counts to.
-        let count = victim / NAMES.len() % 64 * 1_000;
+        let count = victim / locks.len() % 64 * 1_000;
         let strike: String = waiters.iter().map(|id| format!("KILL QUERY {id};")).collect();
         let sql = format!("DO RELEASE_LOCK('{name}'); DO BENCHMARK({count}, 1); {strike}");
         self.kill(&sql, &waiters, waiters.len()) && !waiters.is_empty()
@@ -138,8 +139,11 @@ impl Tormentor {
         let condition = match aim {
             Aim::Any => "",
             Aim::Busy => " AND COMMAND <> 'Sleep'",
-            Aim::Waiter => " AND STATE = 'User lock'",
-            Aim::Holder => &format!(" AND ID = IS_USED_LOCK('{}')", NAMES[victim % NAMES.len()]),
+            Aim::Waiter => " AND STATE IN ('User lock', 'User sleep')",
+            Aim::Holder => {
+                let locks = busy_locks();
+                &format!(" AND ID = IS_USED_LOCK('{}')", locks[victim % locks.len()])
+            }
         };
         let query = format!(
             "SELECT CAST(ID AS UNSIGNED) AS id FROM information_schema.PROCESSLIST \

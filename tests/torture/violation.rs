@@ -6,13 +6,13 @@ use clap::ValueEnum;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
 pub enum Kind {
-    /// Two sections over one lock ran at the same time.
+    /// More sections over one lock ran at the same time than may: two, or more than there are permits.
     Overlap,
     /// A section was told that it was alone, and was not.
     FalseOk,
     /// An update was overwritten by somebody who had not seen it, or is not there although its section was `Ok`.
     LostUpdate,
-    /// A session that runs no section holds a lock.
+    /// A session that runs no section holds a lock, a slot or a turnstile.
     Leak,
     /// A waiter was not woken long after its timeout, or a worker did not come to an end.
     NeverWoken,

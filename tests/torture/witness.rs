@@ -5,17 +5,15 @@ use std::{collections::VecDeque, time::Duration};
 use diesel::{
     Connection, MysqlConnection,
     connection::{Instrumentation, InstrumentationEvent},
-    prelude::*,
     result::{ConnectionError, Error},
-    sql_query,
-    sql_types::{BigInt, Nullable, Unsigned},
 };
 
 use crate::{
     history::{GivenUp, Killed},
+    look::holds_any,
     manager::{PING, until_answered},
     message::Message,
-    tables::NAMES,
+    subject::all_locks,
     tasks::dropping::give_up,
 };
 
@@ -25,6 +23,9 @@ const ATTEMPTS: usize = 20;
 /// So many statements are remembered, and so many of them told.
 const MEMORY: usize = 3 * ATTEMPTS;
 const TOLD: usize = 8;
+
+/// So many characters of each: those about an exclusive lock have many names.
+const LENGTH: usize = 2_000;
 
 pub struct Witness {
     connection: u64,
@@ -42,6 +43,10 @@ struct Sent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     GetLock,
+    /// The first statement for a permit.
+    Enter,
+    /// A later one.
+    TakeSlot,
     WhoHolds,
     WhoAmI,
     Diagnostics,
@@ -51,6 +56,8 @@ enum What {
 impl What {
     fn of(text: &str) -> Self {
         match text {
+            _ if text.contains("FIELD(CONNECTION_ID()") => Self::Enter,
+            _ if text.contains("GET_LOCK(") && text.contains("SLEEP(") => Self::TakeSlot,
             _ if text.contains("GET_LOCK(") && text.contains("RELEASE_LOCK(") => Self::WhoAmI,
             _ if text.contains("GET_LOCK(") => Self::GetLock,
             _ if text.contains("RELEASE_LOCK(") => Self::Else,
@@ -90,10 +97,15 @@ impl Witness {
 
     /// Whether an acquire had no clear answer, and the lock is held: nobody can tell whether an outer section acquired it.
     ///
+    /// If the first statement for a permit had a clear answer, it is known what was held before, so the later ones leave no doubt.
+    ///
     /// The statements show that the question was answered: one that was not is asked again, up to the bound.
     fn was_in_doubt(&self) -> bool {
         let mut sent = self.sent.iter().rev().skip_while(|sent| sent.what.is_question());
-        let Some(Sent { what: What::GetLock, text, .. }) = sent.next() else { return false };
+        let Some(Sent { what: What::GetLock | What::Enter, text, .. }) = sent.next() else { return false };
+        if sent.next().is_some_and(|before| before.what == What::Enter) {
+            return false;
+        }
         let last = self.sent.back().map(|sent| sent.what);
         let in_a_row = self.sent.iter().rev().take_while(|sent| Some(sent.what) == last).count();
         last.is_some_and(What::is_question) && in_a_row < ATTEMPTS && self.holds(text)
@@ -103,29 +115,19 @@ impl Witness {
     fn holds(&self, get_lock: &str) -> bool {
         let is_asked_for =
             |name: &&str| get_lock.contains(*name) || get_lock.contains(&format!("{:?}", name.as_bytes()));
-        NAMES.into_iter().filter(|name| is_asked_for(name)).any(|name| self.sees_held(name))
-    }
-
-    fn sees_held(&self, name: &str) -> bool {
-        #[derive(QueryableByName)]
-        struct Holder {
-            #[diesel(sql_type = Nullable<Unsigned<BigInt>>)]
-            id: Option<u64>,
-        }
-
         // On a connection of its own each time, which the tormentor may strike, too.
-        let holder = until_answered(|| {
+        let held = until_answered(|| {
             let broken = |error: ConnectionError| Error::QueryBuilderError(error.into());
             let mut conn = MysqlConnection::establish(&self.url).map_err(broken)?;
-            sql_query(format!("SELECT CAST(IS_USED_LOCK('{name}') AS UNSIGNED) AS id")).get_result::<Holder>(&mut conn)
+            holds_any(&mut conn, self.connection, all_locks().filter(is_asked_for))
         });
-        holder.is_ok_and(|holder| holder.id == Some(self.connection))
+        held.unwrap_or(false)
     }
 
     fn tell(&mut self) {
         self.killed = true;
         let skipped = self.sent.len().saturating_sub(TOLD);
-        let last = self.sent.iter().skip(skipped).map(|sent| sent.text.clone()).collect();
+        let last = self.sent.iter().skip(skipped).map(|sent| sent.text.chars().take(LENGTH).collect()).collect();
         Message::Killed(Killed { connection: self.connection, at_grant: self.was_in_doubt(), last }).send();
     }
 }

@@ -77,7 +77,9 @@ pub fn run(orders: &Orders) {
         .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
         .build(Manager::new(&orders.url))
         .expect("a pool");
-    let locks = NamedLockPool::builder(pool).event_handler(Box::new(Teller)).build();
+    let locks = NamedLockPool::builder(pool).event_handler(Box::new(Teller));
+    // In every other process.
+    let locks = if orders.process % 2 == 1 { locks.group_confirmation() } else { locks }.build();
     let workers = usize::from(orders.threads + orders.tasks + orders.leaders);
     let (control, watch) = (Control::new(workers), Watch::new(workers));
     let tasks = (orders.tasks > 0).then(|| Tasks::new(orders));
@@ -121,10 +123,10 @@ impl HandleLockEvent for Teller {
 }
 
 fn run_sections(orders: &Orders, thread: u8, locks: &Locks, control: &Control, watch: &Watch) {
-    let Orders { seed, process, life, locking, hasty, .. } = *orders;
+    let Orders { process, life, locking, .. } = *orders;
     let in_turn = (thread < orders.in_turn).then_some(locks);
     let performer = Performer { process, life, thread, locking, locks: in_turn };
-    let mut planner = Planner::new(seed, process, life, thread, hasty);
+    let mut planner = Planner::new(orders, thread);
     while control.may_go_on() {
         let plan = planner.next_plan();
         watch.begin(thread, plan.number);

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::tables::SECTIONS;
+use crate::{
+    subject::{PERMITS, Subject, capacity},
+    tables::{NAMES, SECTIONS},
+    worker::Orders,
+};
 
-/// One section, with what goes on inside.
+/// One section, with what happens inside.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub number: u32,
-    /// Indices into [`NAMES`](crate::tables::NAMES), in no order.
-    pub locks: Vec<usize>,
+    pub subject: Subject,
     /// `None`: for ever.
     pub timeout: Option<Duration>,
     pub reentrant: bool,
@@ -27,7 +30,7 @@ pub struct Plan {
     pub catches: bool,
     /// It is inside of another section over one of its locks.
     pub within: bool,
-    /// It is inside of another section, and queues for a connection of its own, where its thread queues at all.
+    /// It is inside of another section, and queues for a connection of its own, if its thread queues at all.
     pub apart: bool,
     /// A thread runs it by a guard instead of a closure.
     pub guarded: Option<Guarded>,
@@ -50,7 +53,7 @@ pub struct Manner {
     /// By a guard instead of a closure.
     pub guard: bool,
     pub dropped: Option<Moment>,
-    /// It is dropped where no runtime is.
+    /// It is dropped outside a runtime.
     pub outside: bool,
 }
 
@@ -75,23 +78,29 @@ pub struct Planner {
     number: u32,
     /// No timeout is longer than this, and none is endless.
     hasty: bool,
+    /// So many of a hundred sections are over permits, or over a lock that is shared or exclusive.
+    over_permits: u32,
 }
 
 const HASTY: Duration = Duration::from_millis(300);
+const BRIEF: Duration = Duration::from_millis(20);
 
 impl Planner {
-    pub fn new(seed: u64, process: u8, life: u16, thread: u8, hasty: bool) -> Self {
+    pub fn new(orders: &Orders, thread: u8) -> Self {
+        let Orders { seed, process, life, locking, hasty, .. } = *orders;
         // Spread, so that neighbours draw different numbers.
         let own = (u64::from(process) << 32 | u64::from(life) << 16 | u64::from(thread)).wrapping_add(1);
-        Self { rng: Rng::with_seed(seed ^ own.wrapping_mul(0x9e37_79b9_7f4a_7c15)), number: 0, hasty }
+        let over_permits = if locking.is_of_permits() { 90 } else { 25 };
+        Self { rng: Rng::with_seed(seed ^ own.wrapping_mul(0x9e37_79b9_7f4a_7c15)), number: 0, hasty, over_permits }
     }
 
     pub fn next_plan(&mut self) -> Plan {
-        let locks = match self.rng.u32(..100) {
-            0..80 => vec![self.lock()],
-            _ => self.several(),
+        let subject = match self.chance(self.over_permits) {
+            true => self.family(),
+            false if self.chance(80) => Subject::Locks(vec![self.lock()]),
+            false => Subject::Locks(self.several()),
         };
-        let mut plan = self.section_over(locks);
+        let mut plan = self.section_over(subject);
         plan.guarded = self.chance(25).then(|| self.guarded());
         if self.chance(30) {
             plan.inner = Some(Box::new(self.inner_of(&plan)));
@@ -114,16 +123,18 @@ impl Planner {
         self.chance(20).then(|| Duration::from_micros(self.rng.u64(..2_000)))
     }
 
-    fn section_over(&mut self, locks: Vec<usize>) -> Plan {
+    fn section_over(&mut self, subject: Subject) -> Plan {
         self.number += 1;
+        // Otherwise those that need not be alone would hardly ever meet.
+        let lasts = !matches!(subject, Subject::Locks(_)) || self.chance(40);
         Plan {
             number: self.number,
-            locks,
+            subject,
             timeout: self.timeout(),
             reentrant: self.chance(10),
             transaction: self.chance(40),
             leaves_open: self.chance(6),
-            dawdle: self.chance(40).then(|| Duration::from_micros(self.rng.u64(..1_500))),
+            dawdle: lasts.then(|| Duration::from_micros(self.rng.u64(..1_500))),
             end: match self.rng.u32(..100) {
                 0..8 => End::Err,
                 8..16 => End::Panic,
@@ -140,24 +151,33 @@ impl Planner {
     /// Over another lock, over the same one (re-entrant, or to be refused), or over the same and others. Inside a
     /// transaction each of them is to be refused.
     fn inner_of(&mut self, outer: &Plan) -> Plan {
-        let mut locks = self.several();
-        locks.truncate(self.rng.usize(1..=locks.len()));
-        let mut plan = match self.rng.u32(..3) {
-            0 => self.section_over(locks),
-            1 => self.section_over(outer.locks.clone()),
-            _ => {
-                locks.retain(|lock| !outer.locks.contains(lock));
-                locks.push(outer.locks[0]);
-                self.section_over(locks)
+        let subject = match (self.rng.u32(..4), &outer.subject) {
+            (0, _) => self.family(),
+            (1, subject) => subject.clone(),
+            (2, Subject::Permits { name, .. }) => self.permits(name),
+            (2, Subject::Shared | Subject::Exclusive) => self.shared_or_exclusive(),
+            (kind, outer) => {
+                let mut locks = self.several();
+                locks.truncate(self.rng.usize(1..=locks.len()));
+                if let (2, Subject::Locks(outer)) = (kind, outer) {
+                    locks.retain(|lock| !outer.contains(lock));
+                    locks.push(outer[0]);
+                }
+                Subject::Locks(locks)
             }
         };
+        let mut plan = self.section_over(subject);
         plan.reentrant = self.chance(80);
-        plan.within = plan.locks.iter().any(|lock| outer.locks.contains(lock));
+        plan.within = plan.subject.meets(&outer.subject);
         // Who waits for a lock whose guard is elsewhere waits for its timeout.
         plan.apart = self.chance(20) && !(outer.guarded.is_some() && plan.within);
         if plan.apart {
             // Others may be in the same place, with all connections among them.
             plan.timeout = plan.timeout.map(|timeout| timeout.clamp(Duration::from_millis(1), HASTY)).or(Some(HASTY));
+        }
+        // The server finds no deadlock in which a session waits for a permit: it lasts for so long.
+        if !matches!(plan.subject, Subject::Locks(_)) {
+            plan.timeout = Some(plan.timeout.map_or(BRIEF, |timeout| timeout.min(BRIEF)));
         }
         plan
     }
@@ -178,13 +198,29 @@ impl Planner {
         if self.hasty { Some(timeout.map_or(HASTY, |timeout| timeout.min(HASTY))) } else { timeout }
     }
 
-    fn lock(&mut self) -> usize {
+    fn lock(&mut self) -> &'static str {
         // The first is the busiest.
-        self.rng.usize(..SECTIONS).min(self.rng.usize(..SECTIONS))
+        NAMES[self.rng.usize(..SECTIONS).min(self.rng.usize(..SECTIONS))]
     }
 
-    fn several(&mut self) -> Vec<usize> {
-        let mut locks: Vec<usize> = (0..SECTIONS).collect();
+    fn family(&mut self) -> Subject {
+        match self.rng.usize(..=PERMITS.len()) {
+            place if place < PERMITS.len() => self.permits(PERMITS[place].0),
+            _ => self.shared_or_exclusive(),
+        }
+    }
+
+    fn permits(&mut self, name: &'static str) -> Subject {
+        let wanted = if self.chance(75) { 1 } else { self.rng.u32(1..=capacity(name)) };
+        Subject::Permits { name, wanted }
+    }
+
+    fn shared_or_exclusive(&mut self) -> Subject {
+        if self.chance(75) { Subject::Shared } else { Subject::Exclusive }
+    }
+
+    fn several(&mut self) -> Vec<&'static str> {
+        let mut locks = NAMES[..SECTIONS].to_vec();
         self.rng.shuffle(&mut locks);
         locks.truncate(self.rng.usize(2..=3));
         locks

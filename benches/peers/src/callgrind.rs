@@ -11,7 +11,7 @@ pub enum Origin {
     Allocator,
     /// Copying, comparing, system calls.
     CLibrary,
-    /// Rust's, where it is not a part of a function of the above; and the benchmark itself.
+    /// Rust's library, if it is not inlined into the above; and the benchmark itself.
     RustLibrary,
 }
 
@@ -76,8 +76,8 @@ fn origin(object: &str, file: &str, function: &str) -> Origin {
     // By file, since a function has others inlined; code of Rust's own library belongs to the function that it is in,
     // named first in `<ours as Diesel's>::function`, and last in nothing.
     let function = function.trim_start_matches(['<', '&']);
-    let our_source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/");
-    if file.contains(our_source) || file.starts_with("src/") {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the crate's folder");
+    if Path::new(file).starts_with(root.join("src")) || file.starts_with("src/") {
         Origin::Ours
     } else if ["diesel-2", "diesel-async-"]
         .iter()

@@ -6,9 +6,10 @@ use test_server::{Product, Server};
 
 use crate::{
     callgrind::{self, Instructions, Origin},
-    contenders::{self, Contender},
-    figure::{Figure, name_of},
+    contenders::{self, Contender, FLOOR},
+    figure::{Aim, Figure},
     nonblocking,
+    section::OURS,
 };
 
 /// What connecting and preparing cost is the same for both, and so not in the difference.
@@ -31,19 +32,16 @@ pub fn measure() -> Vec<Figure> {
         .map(|contender| (contender.title, of_a_section(contender.title, server.url())))
         .collect();
     let sum = |instructions: &Instructions| instructions.values().sum::<f64>();
-    let floor = sum(&counts[0].1);
-    let figure = |(title, instructions): &(&str, Instructions)| Figure {
-        case: "Client CPU of a section",
-        server: name_of(&server),
-        contender: (*title).to_owned(),
-        value: sum(instructions),
-        unit: "instructions",
-        ratio: sum(instructions) / floor,
-        ratio_of: "its : the C client's",
-        aim: None,
-        parts: PARTS.map(|(origin, name)| (name, instructions.get(&origin).copied().unwrap_or(0.0))).into(),
+    let floor = sum(&counts[FLOOR].1);
+    let limit = Aim::ValueAtMost(if server.product().is_mariadb() { 25_500.0 } else { 31_500.0 });
+    let figure = |(index, (title, instructions)): (usize, &(&'static str, Instructions))| {
+        let parts = PARTS.map(|(origin, name)| (name, instructions.get(&origin).copied().unwrap_or(0.0)));
+        Figure::new("Client CPU of a section", &server, *title, sum(instructions), "instructions")
+            .ratio("its : the C client's, same questions", sum(instructions) / floor)
+            .aim((index == OURS).then_some(limit))
+            .parts(parts)
     };
-    counts.iter().map(figure).collect()
+    counts.iter().enumerate().map(figure).collect()
 }
 
 fn contenders(url: &str) -> impl Iterator<Item = Contender> {

@@ -13,7 +13,7 @@ use diesel_named_lock::pool::NamedLockPool;
 use test_server::{Product, Server};
 
 use crate::{
-    figure::{Figure, name_of},
+    figure::{Aim, Figure},
     threads::{pool, work},
 };
 
@@ -29,16 +29,11 @@ pub fn measure() -> Vec<Figure> {
     processes.iter_mut().for_each(|process| process.go.write_all(b"go\n").expect("a process that listens"));
     let served: Vec<(f64, f64)> = processes.iter_mut().map(Process::served).collect();
     let sections: f64 = served.iter().map(|(sections, _)| sections).sum();
-    let figure = |(number, (sections_of_one, longest_wait)): (usize, &(f64, f64))| Figure {
-        case: "Two processes of 8 threads each, one lock",
-        server: name_of(&server),
-        contender: format!("process {}: the longest wait of a thread, and its share of the sections", number + 1),
-        value: *longest_wait,
-        unit: "ms",
-        ratio: sections_of_one / sections,
-        ratio_of: "share",
-        aim: Some(0.4),
-        parts: Vec::new(),
+    let figure = |(number, (sections_of_one, longest_wait)): (usize, &(f64, f64))| {
+        let title = format!("process {}: the longest wait of a thread, and its share of the sections", number + 1);
+        Figure::new("Two processes of 8 threads each, one lock", &server, title, *longest_wait, "ms")
+            .ratio("share", sections_of_one / sections)
+            .aim(Aim::RatioAtLeast(0.4))
     };
     served.iter().enumerate().map(figure).collect()
 }

@@ -1,4 +1,4 @@
-//! A pool whose connections come back with nothing that raw SQL has left in them.
+//! A manager that cleans up what raw SQL has left in pooled connections.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -16,14 +16,14 @@ use crate::{
 
 /// An r2d2 manager that leaves no named lock, and no transaction begun by raw SQL, in the connections of its pool.
 ///
-/// The sections of this crate leave nothing behind. An application's own `GET_LOCK`, its `batch_execute("BEGIN")`, and what it
-/// does between a panic and its `catch_unwind` may: r2d2 looks only at what Diesel knows, so the next one who checks the
-/// connection out has somebody else's lock and works in somebody else's transaction. Here, when a connection comes back,
-/// the server is told to release all of the session's locks, and to roll back what is open. What was found is logged at
-/// `warn`, with the connection's id; where it can't be done, the pool closes the connection, which does it, too.
+/// The sections of this crate leave nothing behind. But an application's own `GET_LOCK`, its `batch_execute("BEGIN")`, and a panic that it
+/// catches may. r2d2 checks only what Diesel knows. So the next checkout may get a connection with another caller's lock and transaction.
 ///
-/// It wraps the manager of any Diesel connection to MySQL (5.7.20 or later) or MariaDB (10.5.2 or later; before, the
-/// server has no `RELEASE_ALL_LOCKS`, and every connection would be closed):
+/// With this manager, each check-in releases all locks of the session and rolls back what is open. What was found is logged at `warn`, with
+/// the connection's id. If that fails, the pool closes the connection, which has the same effect.
+///
+/// It wraps the manager of any Diesel connection to MySQL (5.7.20 or later) or MariaDB (10.5.2 or later). Older servers have no
+/// `RELEASE_ALL_LOCKS`, so that every connection would be closed.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -35,7 +35,7 @@ use crate::{
 /// let manager = ConnectionManager::<MysqlConnection>::new("mysql://app@127.0.0.1/shop");
 /// let pool = Pool::new(CleanSessions::new(manager))?;
 ///
-/// // Never released by hand: it is free when the connection is back.
+/// // Never released by hand. It is free once the connection is back in the pool.
 /// diesel::sql_query("DO GET_LOCK('legacy', 10)").execute(&mut pool.get()?)?;
 ///
 /// pool.get()?.with_named_lock("legacy", Duration::from_secs(1), |_| Ok::<_, NamedLockError>(()))?;
@@ -45,24 +45,24 @@ use crate::{
 ///
 /// # What it costs
 ///
-/// At each check-in, one round trip on MariaDB, and two on MySQL, which has no variable that tells whether a transaction
-/// is open. They are made where the connection is dropped. None for a connection that is closed anyway: of which Diesel
-/// says that it is broken, or whose thread panics.
+/// Each check-in costs one round trip on MariaDB, and two on MySQL, which has no variable that says whether a transaction is open. The thread
+/// that drops the connection waits for them. There is no round trip if the connection is closed anyway: because Diesel says that it is
+/// broken, or because its thread panics.
 ///
 /// # What it does not promise
 ///
-/// * The server tells how many locks it has released, not which. One that was taken twice counts twice.
-/// * A connection that never comes back (`mem::forget`, a thread that hangs) is not seen here.
-/// * Everything else in a session stays: variables, also `autocommit = 0` (what it has begun is rolled back), temporary
-///   tables, `LOCK TABLES`.
-/// * Diesel's test transactions (`TestCustomizer`) are kept open; what raw SQL begins inside one is not seen.
+/// * The server says how many locks it has released, not which ones. A lock that was acquired twice counts twice.
+/// * A connection that never returns (`mem::forget`, a thread that hangs) is not cleaned.
+/// * Everything else in a session stays: variables, also `autocommit = 0` (what it has begun is rolled back), temporary tables,
+///   `LOCK TABLES`, `FLUSH TABLES WITH READ LOCK`, backup locks. The guide on pools says what ends them.
+/// * Diesel's test transactions (`TestCustomizer`) are kept open. What raw SQL begins inside a test transaction is not noticed.
 #[derive(Debug, Clone)]
 pub struct CleanSessions<M> {
     manager: M,
 }
 
 impl<M> CleanSessions<M> {
-    /// `manager`, with a look at each connection that comes back.
+    /// Wraps `manager`, to clean each connection that returns to the pool.
     pub fn new(manager: M) -> Self {
         Self { manager }
     }
@@ -84,16 +84,16 @@ where
         self.manager.is_valid(conn)
     }
 
-    /// r2d2 asks this at check-in.
+    /// r2d2 calls this at check-in.
     fn has_broken(&self, conn: &mut Self::Connection) -> bool {
-        // A panic here, of a hook of the application, would cost the pool this place for ever.
+        // A panic of a hook of the application here would permanently cost the pool this slot.
         self.manager.has_broken(conn) || !matches!(catch_unwind(AssertUnwindSafe(|| is_cleaned(conn))), Ok(true))
     }
 }
 
 fn is_cleaned<C: NamedLockConnection>(conn: &mut C) -> bool {
     if !matches!(status::depth(conn), Ok(0)) {
-        // Diesel would go on with a transaction that is no more.
+        // Otherwise Diesel would continue with a transaction that no longer exists.
         return false;
     }
     let keeps_open = status::is_in_test_transaction(conn);

@@ -1,4 +1,4 @@
-//! A lock of a pool that is held for as long as a value lives.
+//! The guard of a pool: a value that holds a lock and owns a connection of the pool.
 
 use std::{
     fmt,
@@ -23,18 +23,18 @@ use crate::{
     name::LockName,
 };
 
-/// A named lock that is held, with the connection of the pool that it is held on.
+/// A guard that holds a named lock and owns a connection of the pool.
 ///
-/// Returned by [`NamedLockPool::acquire`]. As [`NamedLockGuard`](crate::NamedLockGuard), which see for what it promises when it
-/// is dropped and what it does not promise; but released, it hands the lock to the next thread in the queue, if the pool's
-/// [limits](super::NamedLockPoolBuilder::max_hand_off_time) allow it, as a section does.
+/// Returned by [`NamedLockPool::acquire`]. It is like [`NamedLockGuard`](crate::NamedLockGuard), which says what happens when it is dropped,
+/// and what it does not promise. But when it is released, it hands off the lock to the next thread in the queue, as a section does, if the
+/// pool's [limits](super::NamedLockPoolBuilder::max_hand_off_time) allow it.
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct PooledGuard<M>
 where
     M: ManageConnection,
     PooledConnection<M>: NamedLockConnection,
 {
-    /// Until it is released.
+    /// `None` once it is released.
     entered: Option<Entered<M>>,
     locks: NamedLockPool<M>,
     lock: NamedLock,
@@ -45,10 +45,10 @@ where
     M: ManageConnection,
     PooledConnection<M>: NamedLockConnection,
 {
-    /// Waits for the lock, then returns it with a connection of the pool, for a lock that outlives a function or moves to another
-    /// thread.
+    /// Acquires the lock and returns a guard that owns a connection of the pool.
     ///
-    /// The lock's timeout covers the queue, the checkout and the server. In all other cases, prefer [`run`](Self::run).
+    /// Use it if the lock outlives a function, or moves to another thread. Otherwise prefer [`run`](Self::run). The lock's timeout covers the
+    /// queue, the checkout and the server.
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, prelude::*, r2d2::ConnectionManager};
@@ -62,18 +62,20 @@ where
     ///
     /// # What it does not promise
     ///
-    /// A guard may move to another thread, so the queue does not know which thread has it:
+    /// A guard may move to another thread, so the queue does not know which thread owns it:
     ///
-    /// * A thread that has a guard and waits for the same lock is not told [`AlreadyHeld`](NamedLockError::AlreadyHeld). It
-    ///   waits for its timeout.
-    /// * Threads with guards that wait for each other in a circle are not told [`Deadlock`](NamedLockError::Deadlock). They wait
-    ///   for their timeouts. Acquire locks together, with [`NamedLock::all_of`].
+    /// * A thread that owns a guard and asks for the same lock waits until its timeout, and does not get
+    ///   [`AlreadyHeld`](NamedLockError::AlreadyHeld).
+    /// * Threads with guards that wait for each other in a circle wait until their timeouts, and do not get
+    ///   [`Deadlock`](NamedLockError::Deadlock). Acquire locks together, with [`NamedLock::all_of`].
     ///
     /// # Errors
     ///
     /// Returns any [`NamedLockError`] for which [`work_ran`](NamedLockError::work_ran) is `false`. Nothing is held.
     pub fn acquire(&self, lock: &NamedLock) -> Result<PooledGuard<M>, NamedLockError> {
-        let entered = PooledSection::new(self, lock)?.enter()?;
+        let mut entered = PooledSection::new(self, lock)?.enter()?;
+        // A section that waits for a proof must not wait for as long as the guard lives.
+        entered.prove();
         entered.detach();
         Ok(PooledGuard { entered: Some(entered), locks: self.clone(), lock: lock.clone() })
     }
@@ -84,12 +86,12 @@ where
     M: ManageConnection,
     PooledConnection<M>: NamedLockConnection,
 {
-    /// Rolls back what is open, and releases the lock, confirmed by the server, or hands it to the next thread in the queue. The
-    /// connection goes back to the pool, or with the lock.
+    /// Rolls back what is open, and releases the lock, confirmed by the server. Or hands off the lock to the next thread in the queue, together
+    /// with the connection.
     ///
     /// # Errors
     ///
-    /// Returns what was lost, as [`NamedLockGuard::release`](crate::NamedLockGuard::release) does.
+    /// Returns the errors of [`NamedLockGuard::release`](crate::NamedLockGuard::release).
     pub fn release(mut self) -> Result<(), NamedLockError> {
         self.leave().map_or(Ok(()), Err)
     }
@@ -98,7 +100,7 @@ where
     ///
     /// # Errors
     ///
-    /// Returns what `work` returns as `Err`, and Diesel's own errors from `BEGIN`, `COMMIT` and `ROLLBACK`.
+    /// Returns the error of `work`, and Diesel's own errors from `BEGIN`, `COMMIT` and `ROLLBACK`.
     pub fn transaction<T, E, F>(&mut self, work: F) -> Result<T, E>
     where
         E: From<diesel::result::Error>,
@@ -107,7 +109,7 @@ where
         transaction(&mut **self, work)
     }
 
-    /// Whether the session holds the lock at this moment: of several, each. One round trip for each lock.
+    /// Asks the server whether the session holds the lock at this moment; of several, all of them. One round trip.
     ///
     /// # Errors
     ///
@@ -116,29 +118,29 @@ where
         self.entered_mut().begun.still_holds()
     }
 
-    /// Moves the connection into a thread of its own, which pings it: see
+    /// Moves the connection to a new thread, which pings it: see
     /// [`NamedLockGuard::keep_alive`](crate::NamedLockGuard::keep_alive).
     ///
     /// # Errors
     ///
-    /// Returns the guard with the reason if `interval` is zero, or is not less than the session's `wait_timeout`; also if the server
-    /// does not tell that one.
+    /// Returns [`KeepAliveError`], which has the guard, if `interval` is zero or not less than the session's `wait_timeout`, or if the
+    /// server does not answer the question for it.
     ///
     /// # Panics
     ///
-    /// Panics if the operating system has no thread to give. The lock is released.
+    /// Panics if the operating system can't start a thread. The lock is released.
     pub fn keep_alive(self, interval: Duration) -> Result<WatchedGuard<Self>, KeepAliveError<Self>> {
-        let shown = (self.lock.locks().clone(), self.connection_id());
+        let shown = (self.entered().begun.locks().clone(), self.connection_id());
         watched::keep_alive(self, interval, shown, Self::still_holds)
     }
 
-    /// The names, each once, in the order in which they were acquired.
+    /// Returns the names, each once, in the order in which they were acquired.
     #[must_use]
     pub fn names(&self) -> &[LockName] {
-        self.lock.names()
+        self.entered().begun.locks().as_slice()
     }
 
-    /// The session that has acquired the lock.
+    /// Returns the id of the session that acquired the lock.
     #[must_use]
     pub fn connection_id(&self) -> ConnectionId {
         self.entered().begun.session()
@@ -146,7 +148,7 @@ where
 
     fn leave(&mut self) -> Option<NamedLockError> {
         let entered = self.entered.take().expect(NOT_RELEASED);
-        entered.leave(&self.locks.0.options.hand_offs, self.lock.names(), (), false).error
+        entered.leave(&self.locks.0.options, self.lock.names(), (), false).error
     }
 
     fn entered(&self) -> &Entered<M> {
@@ -188,8 +190,9 @@ where
     PooledConnection<M>: NamedLockConnection,
 {
     fn drop(&mut self) {
-        // In a panic, what is inside releases when it is dropped, and never panics again.
-        if self.entered.is_some() && !thread::panicking() {
+        if thread::panicking() {
+            self.entered.take().into_iter().for_each(Entered::end_after_panic);
+        } else if self.entered.is_some() {
             let _ = self.leave();
         }
     }

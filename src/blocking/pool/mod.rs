@@ -1,10 +1,11 @@
-//! Pools: threads that wait for a lock without a connection each, and connections that come back clean.
+//! Pools: threads that wait for a lock without a connection each, and connections that are clean when they return.
 
 mod baton;
 mod builder;
 mod clean_sessions;
 mod guard;
 mod hand_off;
+mod proof;
 mod section;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -17,26 +18,29 @@ pub use crate::queue::events::{
     HandedOffEvent, HandleLockEvent, HeldEvent, LostEvent, NopLockEventHandler, TimedOutEvent, WaitedEvent,
 };
 use crate::{
-    blocking::transaction::transaction, driver::status::NamedLockConnection, error::NamedLockError, lock::NamedLock,
-    name::LockName, queue::line::Queue, section::outcome::Section,
+    blocking::transaction::transaction,
+    driver::status::NamedLockConnection,
+    error::NamedLockError,
+    lock::NamedLock,
+    name::LockName,
+    queue::line::Queue,
+    section::outcome::{Section, if_free},
 };
 
-/// Sections on connections of an `r2d2` pool, for which threads wait without holding a connection.
+/// Sections on connections of an `r2d2` pool, with a queue in which threads wait without a connection each.
 ///
-/// With [`NamedLockExt::with_named_lock`](crate::NamedLockExt::with_named_lock) on a checked-out connection, every
-/// thread that waits keeps a connection of the pool from the rest of the application. Here, the threads of this process
-/// that want the same lock queue in the process, first come, first served. One of them at most waits on the server, and
-/// uses a connection; the others use none.
+/// With [`NamedLockExt::with_named_lock`](crate::NamedLockExt::with_named_lock) on a checked-out connection, every waiting thread occupies a
+/// connection of the pool. Here, the threads of this process that want the same lock queue in the process, first come, first served. At most
+/// one of them waits on the server, and uses a connection. The others use none.
 ///
-/// When a section ends and another thread is next, the connection goes to it *with the lock still held*: no release, no
-/// checkout, no acquire. Instead of the release, the server is asked whether the lock is still held (one round trip), so
-/// that `Ok` means the same as ever: exclusive to the end. (Who wants speed more than that has
-/// [`unconfirmed_hand_offs`](NamedLockPoolBuilder::unconfirmed_hand_offs).) To be fair to other processes, the lock is
-/// released to the server's own first-come, first-served queue after a
+/// When a section ends and another thread is next, that thread gets the connection *with the lock still held*: no release, no checkout, no
+/// acquire. Instead, the server is asked whether the lock is still held (one round trip), so that `Ok` means the same as always: exclusive
+/// to the end. With [`group_confirmation`](NamedLockPoolBuilder::group_confirmation), one answer serves several hand-offs. To be fair to
+/// other processes, the lock is released to the server's own first-come, first-served queue after a
 /// [number](NamedLockPoolBuilder::max_hand_offs) of hand-offs or a [time](NamedLockPoolBuilder::max_hand_off_time).
 ///
-/// A clone is the same queue: make one for a process (for a pool) and clone it. Locks that are taken by `NamedLockExt` on a
-/// connection exclude each other with these, but don't take part in the queue.
+/// Make one `NamedLockPool` for a process (and pool) and clone it: a clone shares the queue. Sections by `NamedLockExt` on a connection
+/// exclude these and are excluded by them, but don't take part in the queue.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -63,29 +67,29 @@ use crate::{
 ///
 /// # The timeout
 ///
-/// It covers all of it: the queue, the checkout, the server. A checkout takes no longer than the pool's own
-/// `connection_timeout` either. [`NamedLockError::Timeout`] tells where the time went. Only a section that does not wait at
-/// all ([`try_with_named_lock`](Self::try_with_named_lock), a timeout of zero) gives the checkout the pool's
-/// `connection_timeout`: a connection is not the lock.
+/// The timeout covers the queue, the checkout and the server. A checkout is also limited by the pool's own `connection_timeout`.
+/// [`NamedLockError::Timeout`] says where the time went.
+///
+/// A non-waiting section ([`try_with_named_lock`](Self::try_with_named_lock), or a timeout of zero) still waits for a connection, up to the
+/// pool's `connection_timeout`.
 ///
 /// # What it does not promise
 ///
-/// Besides [what holds for every section](NamedLock::run):
+/// [The limits of every section](NamedLock::run) apply, and:
 ///
-/// * Threads that take part in no queue (other processes, other `NamedLockPool`s, plain connections) are served by the
-///   server, in turns: a turn of this process is up to `max_hand_offs` + 1 sections.
-/// * That a thread waits for itself is noticed where the inner section is called by the thread of the outer one
-///   ([`AlreadyHeld`](NamedLockError::AlreadyHeld)), and that threads of one queue wait for each other in a circle, too
-///   ([`Deadlock`](NamedLockError::Deadlock)). Of a guard, which may move between threads, neither is noticed. A circle that goes in part through the server, or through a thread that the
-///   work has started, ends only by the timeout.
-/// * Names that differ in letter case queue apart; on MySQL they are one lock, and the server keeps them apart.
-/// * A connection that died in the pool is replaced only where the pool can tell: by its test at check-out, or by its
-///   manager's `has_broken`, as Diesel's does. Where neither does, it comes again and again:
-///   [`Broken`](NamedLockError::Broken).
-/// * On MySQL, a transaction that raw SQL began and left open is handed on with the lock, even if the pool's manager is
-///   [`CleanSessions`]; on MariaDB it is seen, and the lock is released instead.
-/// * A section over several locks ([`NamedLock::all_of`]) queues for each, but is not handed a lock and hands none on;
-///   nor is one with a [bound](NamedLock::idle_limit).
+/// * Other processes, other `NamedLockPool`s and plain connections don't take part in the queue. The server serves them in turns. A turn of
+///   this process is up to `max_hand_offs` + 1 sections.
+/// * A thread that waits for itself gets [`AlreadyHeld`](NamedLockError::AlreadyHeld) only if the thread of the outer section calls the inner
+///   section. Threads of one queue that wait for each other in a circle get [`Deadlock`](NamedLockError::Deadlock). With a guard, which may
+///   move between threads, neither is noticed. A circle that involves the server, or a thread that the closure has started, ends only with
+///   the timeout.
+/// * Names that differ in letter case have separate queues. On MySQL they are one lock, and the server excludes their sections.
+/// * A connection that died in the pool is replaced only if the pool notices: by its test at check-out, or by its manager's `has_broken`, as
+///   with Diesel's manager. Otherwise, the pool hands out the dead connection again and again, as [`Broken`](NamedLockError::Broken).
+/// * On MySQL, a transaction that raw SQL began and left open is handed off with the lock, even if the pool's manager is [`CleanSessions`]. On
+///   MariaDB it is noticed, and the lock is released instead, unless the pool confirms in groups.
+/// * A section over several locks ([`NamedLock::all_of`]) queues for each lock, but takes part in no hand-off. Nor does a section with an
+///   [idle limit](NamedLock::idle_limit).
 pub struct NamedLockPool<M: ManageConnection>(Arc<Shared<M>>);
 
 struct Shared<M: ManageConnection> {
@@ -94,31 +98,31 @@ struct Shared<M: ManageConnection> {
 }
 
 impl<M: ManageConnection> NamedLockPool<M> {
-    /// The locks of this pool's server.
+    /// Creates a `NamedLockPool` on `pool`, with the default options.
     #[must_use]
     pub fn new(pool: Pool<M>) -> Self {
         Self::builder(pool).build()
     }
 
-    /// The same, with options.
+    /// Returns a builder, to set options.
     pub fn builder(pool: Pool<M>) -> NamedLockPoolBuilder<M> {
         NamedLockPoolBuilder::new(pool)
     }
 
-    /// The pool that the connections come from.
+    /// Returns the pool of the connections.
     #[must_use]
     pub fn pool(&self) -> &Pool<M> {
         &self.0.options.pool
     }
 
-    /// How many threads of this process queue for the lock now, none of them with a connection. The one whose turn it is,
-    /// which holds the lock or waits for it on the server, doesn't count.
+    /// Returns how many threads of this process queue for the lock now, without a connection. The thread whose turn it is, which holds the
+    /// lock or waits for it on the server, does not count.
     #[must_use]
     pub fn waiting(&self, name: &LockName) -> usize {
         self.0.queue.waiting(name)
     }
 
-    /// The same for all locks together. A thread that queues for one of several locks counts for this one.
+    /// Returns how many threads queue for any lock now. A thread that needs several locks counts once, for the lock that it queues for.
     #[must_use]
     pub fn total_waiting(&self) -> usize {
         self.0.queue.total_waiting()
@@ -130,14 +134,14 @@ where
     M: ManageConnection,
     PooledConnection<M>: NamedLockConnection,
 {
-    /// Waits for the lock for at most `timeout`, then runs `work` on a connection of the pool whose session holds it.
+    /// Waits for the lock for at most `timeout`, then runs `work` on a connection of the pool whose session holds the lock.
     ///
-    /// As [`NamedLockExt::with_named_lock`](crate::NamedLockExt::with_named_lock), which see for `name` and for the types.
-    /// For a section inside the section, use the connection that `work` gets.
+    /// [`NamedLockExt::with_named_lock`](crate::NamedLockExt::with_named_lock) says more about `name` and the types. For a section inside the
+    /// section, use the connection that `work` gets.
     ///
     /// # Errors
     ///
-    /// What `work` returns as `Err`; otherwise any [`NamedLockError`], by `E::from`.
+    /// Returns the error of `work`. Otherwise returns any [`NamedLockError`], converted by `E::from`.
     pub fn with_named_lock<T, E, F>(
         &self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
@@ -151,9 +155,9 @@ where
         self.run(&NamedLock::new(name)?.timeout(timeout), work)
     }
 
-    /// Runs `work` if the lock is free at once; `Ok(None)` where another thread or another session holds it.
+    /// Runs `work` if the lock is free. Does not wait for the lock: returns `Ok(None)` if another thread or session holds it.
     ///
-    /// For a connection it waits as `pool.get()` does.
+    /// It waits for a connection as `pool.get()` does.
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, r2d2::ConnectionManager};
@@ -162,7 +166,7 @@ where
     /// # fn run(locks: &NamedLockPool<ConnectionManager<MysqlConnection>>) -> Result<(), NamedLockError> {
     /// match locks.try_with_named_lock("clean-up", |conn| clean_up(conn))? {
     ///     Some(removed) => println!("{removed} removed"),
-    ///     None => println!("somebody else is at it"),
+    ///     None => println!("already being done elsewhere"),
     /// }
     /// # Ok(())
     /// # }
@@ -170,7 +174,8 @@ where
     ///
     /// # Errors
     ///
-    /// As for [`with_named_lock`](Self::with_named_lock); [`NamedLockError::NoConnection`] if the pool had no connection.
+    /// Returns the errors of [`with_named_lock`](Self::with_named_lock), except [`NamedLockError::Timeout`]. Returns
+    /// [`NamedLockError::NoConnection`] if the pool had no connection.
     pub fn try_with_named_lock<T, E, F>(
         &self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
@@ -180,20 +185,18 @@ where
         E: From<NamedLockError>,
         F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
     {
-        let lock = NamedLock::new(name)?.no_wait();
-        match PooledSection::new(self, &lock)?.run(work, Result::is_ok) {
-            Ok(section) => section.into_result().map(Some),
-            Err(NamedLockError::Timeout { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        self.try_run(&NamedLock::new(name)?, work)
     }
 
-    /// Acquires the lock, begins a transaction, calls `work`, commits, and only then releases the lock or hands it off: see
+    /// Acquires the lock, begins a transaction, runs `work`, commits, and only then releases the lock or hands it off: see
     /// [`NamedLock::run_transaction`].
+    ///
+    /// The transaction takes six round trips: Diesel sends `BEGIN` and `COMMIT` by `batch_execute`, which
+    /// switches several statements at once on before each and off after it.
     ///
     /// # Errors
     ///
-    /// As for [`with_named_lock`](Self::with_named_lock), and Diesel's own errors from `BEGIN` and `COMMIT`.
+    /// Returns the errors of [`with_named_lock`](Self::with_named_lock), and Diesel's own errors from `BEGIN` and `COMMIT`.
     pub fn with_named_lock_transaction<T, E, F>(
         &self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
@@ -207,8 +210,7 @@ where
         self.run_transaction(&NamedLock::new(name)?.timeout(timeout), work)
     }
 
-    /// Runs a section that was described before, as [`NamedLock::run`] does, on a connection of the pool, and without one while
-    /// it queues.
+    /// Runs `work` under `lock`, like [`NamedLock::run`], on a connection of the pool. While it queues, it uses no connection.
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, prelude::*, r2d2::ConnectionManager};
@@ -223,7 +225,7 @@ where
     ///
     /// # Errors
     ///
-    /// Returns what `work` returns as `Err`; otherwise any [`NamedLockError`], by `E::from`.
+    /// Returns the error of `work`. Otherwise returns any [`NamedLockError`], converted by `E::from`.
     pub fn run<T, E, F>(&self, lock: &NamedLock, work: F) -> Result<T, E>
     where
         E: From<NamedLockError>,
@@ -232,11 +234,27 @@ where
         PooledSection::new(self, lock)?.run(work, Result::is_ok)?.into_result()
     }
 
-    /// Like [`run`](Self::run), with `work` inside a transaction: see [`NamedLock::run_transaction`].
+    /// Runs `work` if the lock is free, as [`try_with_named_lock`](Self::try_with_named_lock) does, whatever the lock's timeout.
     ///
     /// # Errors
     ///
-    /// As for [`run`](Self::run), and Diesel's own errors from `BEGIN` and `COMMIT`.
+    /// Returns the errors of [`run`](Self::run), except [`NamedLockError::Timeout`].
+    pub fn try_run<T, E, F>(&self, lock: &NamedLock, work: F) -> Result<Option<T>, E>
+    where
+        E: From<NamedLockError>,
+        F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
+    {
+        if_free(PooledSection::new(self, &lock.clone().no_wait())?.run(work, Result::is_ok))
+    }
+
+    /// Like [`run`](Self::run), with `work` inside a transaction: see [`NamedLock::run_transaction`].
+    ///
+    /// The transaction takes six round trips: Diesel sends `BEGIN` and `COMMIT` by `batch_execute`, which
+    /// switches several statements at once on before each and off after it.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`run`](Self::run), and Diesel's own errors from `BEGIN` and `COMMIT`.
     pub fn run_transaction<T, E, F>(&self, lock: &NamedLock, work: F) -> Result<T, E>
     where
         E: From<NamedLockError> + From<diesel::result::Error>,
@@ -245,11 +263,11 @@ where
         self.run(lock, |conn| transaction(conn, work))
     }
 
-    /// Like [`run`](Self::run), for work that returns anything: see [`NamedLock::section`].
+    /// Like [`run`](Self::run), for a closure that may return any type: see [`NamedLock::section`].
     ///
     /// # Errors
     ///
-    /// Returns an error only if `work` has not run. What went wrong later is in [`Section::error`].
+    /// Returns an error only if `work` has not run. [`Section::error`] has what went wrong later.
     pub fn section<T, F>(&self, lock: &NamedLock, work: F) -> Result<Section<T>, NamedLockError>
     where
         F: FnOnce(&mut PooledConnection<M>) -> T,

@@ -1,6 +1,9 @@
-//! The way of one section to its lock: queue, checkout, server.
+//! The start of a section: queue, checkout, server.
 
-use std::time::{Duration, Instant};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    time::Instant,
+};
 
 use diesel::r2d2::{ManageConnection, PooledConnection};
 use scopeguard::ScopeGuard;
@@ -18,13 +21,13 @@ use crate::{
     name::LockName,
     owned::Owned,
     queue::{
-        hand_offs::{Chain, Waited},
+        hand_offs::{Chain, Waited, timed_out_in_queue},
         line::{NoTurn, Queue},
     },
     section::{Request, outcome::Section},
 };
 
-/// A section that asks for its lock, with the time that it has spent so far.
+/// A section that waits for its lock, with the time that it has spent so far.
 pub(super) struct PooledSection<'a, M: ManageConnection> {
     queue: &'a Queue<LockName, Baton<M>>,
     options: &'a NamedLockPoolBuilder<M>,
@@ -43,18 +46,24 @@ where
         Ok(Self { queue, options, lock, request: lock.request()?, spent: Waited::default() })
     }
 
-    /// Runs `work` when it is its turn and the lock is held. `trusted`: whether the lock may be handed on without asking the
-    /// server, if the pool is told to.
+    /// Runs `work` when it is its turn and the lock is held. `trusted` says whether the lock may be handed off before it is proven to be held,
+    /// if the pool confirms in groups.
     pub(super) fn run<T>(
         self,
         work: impl FnOnce(&mut PooledConnection<M>) -> T,
         trusted: fn(&T) -> bool,
     ) -> Result<Section<T>, NamedLockError> {
-        let (hand_offs, names) = (&self.options.hand_offs, self.lock.names());
+        let (options, names) = (self.options, self.lock.names());
         let mut entered = self.enter()?;
-        let value = work(entered.begun.conn());
+        let value = match catch_unwind(AssertUnwindSafe(|| work(entered.begun.conn()))) {
+            Ok(value) => value,
+            Err(panic) => {
+                entered.end_after_panic();
+                resume_unwind(panic)
+            }
+        };
         let is_trusted = trusted(&value);
-        Ok(entered.leave(hand_offs, names, value, is_trusted))
+        Ok(entered.leave(options, names, value, is_trusted))
     }
 
     /// Waits until it is its turn and the lock is held.
@@ -68,15 +77,23 @@ where
     fn wait_and_begin(&mut self) -> Result<Entered<M>, NamedLockError> {
         let (first, others) = self.lock.names().split_first().expect("a lock has a name");
         let hands_off = self.options.hand_offs.are_for(self.lock, &self.request);
-        let (turn, baton) = self.wait_for_turn(first, hands_off)?;
+        let (turn, baton) = match self.request.is_in_line() {
+            true => self.wait_for_turn(first, hands_off).map(|(turn, baton)| (Some(turn), baton))?,
+            false => (None, None),
+        };
         let turn_of = |name| self.wait_for_turn(name, false).map(|(turn, _)| turn);
         let other_turns = others.iter().map(turn_of).collect::<Result<Vec<_>, _>>()?;
         self.spent.in_queue = self.request.deadline.elapsed();
-        let (begun, chain) = match baton.map(ScopeGuard::into_inner) {
-            Some(Held { conn, hold, chain }) => (section::resume(Owned(conn), hold, self.spent.in_queue), chain),
-            None => (self.begin()?, Chain::new()),
+        let (begun, chain, proofs) = match baton.map(ScopeGuard::into_inner) {
+            Some(Held { conn, hold, chain, proofs }) => {
+                (section::resume(Owned(conn), hold, self.spent.in_queue), chain, proofs)
+            }
+            None => (self.begin()?, Chain::new(), None),
         };
-        Ok(Entered { begun, turn, other_turns, chain, hands_off })
+        turn.iter().chain(&other_turns).for_each(|turn| turn.set_holder(begun.session().get()));
+        // Permits are acquired in turn, and held beside each other.
+        let turn = turn.filter(|_| self.request.is_exclusive());
+        Ok(Entered { begun, turn, other_turns, chain, proofs, hands_off })
     }
 
     fn wait_for_turn(&self, name: &LockName, takes_baton: bool) -> Result<(Turn<M>, Option<Baton<M>>), NamedLockError> {
@@ -85,20 +102,14 @@ where
             NoTurn::OwnTurn => NamedLockError::AlreadyHeld { name: name.clone(), connection_id: None },
             NoTurn::Circle if deadline.waits() => NamedLockError::Deadlock { name: name.clone(), source: None },
             // A section that does not wait is in no circle.
-            NoTurn::Circle | NoTurn::TimedOut => NamedLockError::Timeout {
-                name: name.clone(),
-                waited: deadline.elapsed(),
-                in_queue: deadline.elapsed(),
-                in_checkout: Duration::ZERO,
-                holder: None,
-            },
+            NoTurn::Circle | NoTurn::TimedOut => timed_out_in_queue(name, deadline, self.queue.holder(name)),
         })
     }
 
     fn check_out(&mut self) -> Result<PooledConnection<M>, NamedLockError> {
         let (pool, deadline) = (&self.options.pool, self.request.deadline);
         let usual = pool.connection_timeout();
-        // A section that does not wait for the lock needs a connection all the same.
+        // A section that does not wait for the lock still needs a connection.
         let limit = if deadline.waits() { deadline.at_most(usual) } else { usual };
         let asked = Instant::now();
         let conn = pool.get_timeout(limit);
@@ -111,13 +122,13 @@ where
         })
     }
 
-    /// Acquires the locks, on another connection if this one turns out to be stale: of a server that was restarted, say.
+    /// Acquires the locks, on another connection if this one turns out to be stale, for example because the server was restarted.
     fn begin(&mut self) -> Result<BegunPooled<M>, NamedLockError> {
         let deadline = self.request.deadline;
         let mut others = self.options.pool.max_size();
         loop {
             let conn = Owned(self.check_out()?);
-            let request = Request { first_wait: deadline.remaining(), ..self.request };
+            let request = Request { first_wait: deadline.remaining(), ..self.request.clone() };
             match section::begin(conn, self.lock.locks().clone(), request) {
                 Ok(begun) => return Ok(begun),
                 Err((_, NamedLockError::Broken { .. }))

@@ -1,4 +1,4 @@
-//! The same of an async connection.
+//! Diesel's inner state of an async connection.
 
 use std::mem;
 
@@ -11,8 +11,7 @@ use diesel_async::{AsyncConnection, TransactionManager};
 
 /// A connection of `diesel-async` to MySQL or MariaDB: plain, pooled by bb8 or deadpool, or of a manager of your own.
 ///
-/// Implemented for every such connection; there is nothing to implement by hand. It is the bound for functions of yours
-/// that take any of them:
+/// Implemented for every such connection. There is nothing to implement by hand. Use it as the bound of functions that accept any of them:
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,7 +32,7 @@ pub trait NamedLockConnection: AsyncConnection<Backend = Mysql> {}
 
 impl<C: AsyncConnection<Backend = Mysql>> NamedLockConnection for C {}
 
-/// How many transactions and savepoints Diesel believes open. A test transaction counts as none.
+/// Returns how many transactions and savepoints are open, as far as Diesel knows. A test transaction does not count.
 ///
 /// # Errors
 ///
@@ -46,15 +45,15 @@ pub(crate) fn depth<C: NamedLockConnection>(conn: &mut C) -> QueryResult<u32> {
     Ok(depth - u32::from(is_in_test_transaction(conn)))
 }
 
-/// Whether Diesel's `begin_test_transaction` has opened one.
+/// Returns whether Diesel's `begin_test_transaction` has opened a transaction.
 pub(crate) fn is_in_test_transaction<C: NamedLockConnection>(conn: &mut C) -> bool {
-    // Of a connection with an open transaction, Diesel says "not broken" only then.
+    // Diesel calls a connection with an open transaction "not broken" only in this case.
     depth_with_test(conn).is_ok_and(|depth| depth > 0) && !C::TransactionManager::is_broken_transaction_manager(conn)
 }
 
 /// Whether a `BEGIN`, `COMMIT` or `ROLLBACK` was dropped before its answer. In debug builds, Diesel's next one would panic.
 fn was_cancelled<C: NamedLockConnection>(conn: &mut C) -> bool {
-    // With no transaction open, and no error, that is all that Diesel can call broken.
+    // Without an open transaction or an error, Diesel calls a connection broken only for this.
     let status = mem::take(status(conn));
     let was_cancelled = C::TransactionManager::is_broken_transaction_manager(conn);
     *self::status(conn) = status;
@@ -75,7 +74,7 @@ pub(crate) fn mark_broken<C: NamedLockConnection>(conn: &mut C) {
     status(conn).set_in_error();
 }
 
-/// Takes the application's hooks off the connection: one of them panics.
+/// Removes the application's hooks from the connection, because one of them panics.
 pub(crate) fn silence<C: NamedLockConnection>(conn: &mut C) {
     conn.set_instrumentation(None::<Box<dyn Instrumentation>>);
 }

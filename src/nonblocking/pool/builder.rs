@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{ConnectionPool, HandleLockEvent, NamedLockPool, Shared};
 use crate::queue::{hand_offs::HandOffs, line::Queue};
 
-/// Options of a [`NamedLockPool`].
+/// The options of a [`NamedLockPool`].
 #[must_use = "options do nothing without `build`"]
 pub struct NamedLockPoolBuilder<P: ConnectionPool> {
     pool: P,
@@ -17,15 +17,19 @@ impl<P: ConnectionPool> NamedLockPoolBuilder<P> {
         Self { pool, hand_offs: HandOffs::new() }
     }
 
-    /// Sets how many times a lock that the server has granted passes from task to task before it is released to the other processes that
-    /// want it. Defaults to 16. With 0, every section acquires and releases.
+    /// Sets how many times a lock is handed off from task to task before it is released to other processes. With 0, every section acquires
+    /// and releases.
+    ///
+    /// Defaults to 16.
     pub fn max_hand_offs(mut self, max: u32) -> Self {
         self.hand_offs.max = max;
         self
     }
 
-    /// Sets for how long after the server's grant a lock passes from task to task. Defaults to 50 ms. A section that runs at that moment
-    /// is not interrupted: it is the last one before the release.
+    /// Sets how long after the server's grant a lock is handed off from task to task. A section that runs at the end of that time is not
+    /// interrupted. It is the last one before the release.
+    ///
+    /// Defaults to 50 ms.
     pub fn max_hand_off_time(mut self, time: Duration) -> Self {
         self.hand_offs.max_time = time;
         self
@@ -38,7 +42,7 @@ impl<P: ConnectionPool> NamedLockPoolBuilder<P> {
         self
     }
 
-    /// Creates the queue for the locks of the pool's server.
+    /// Creates the `NamedLockPool`.
     #[must_use]
     pub fn build(self) -> NamedLockPool<P> {
         let Self { pool, hand_offs } = self;

@@ -1,4 +1,4 @@
-//! Where the connections come from.
+//! The pools that connections come from.
 
 use std::error::Error;
 
@@ -6,16 +6,16 @@ use std::error::Error;
 use crate::nonblocking::NamedLockConnection;
 use crate::nonblocking::OwnedConnection;
 
-/// A pool of async connections: that of bb8 (feature `bb8`), of deadpool (feature `deadpool`), or your own.
+/// A pool of async connections: of bb8 (feature `bb8`), of deadpool (feature `deadpool`), or your own.
 pub trait ConnectionPool: Send + Sync + 'static {
     /// A connection that returns to its pool when it is dropped.
     type Connection: OwnedConnection;
 
-    /// Checks a connection out. May be dropped while it waits.
+    /// Checks out a connection. The future may be dropped while it waits.
     ///
     /// # Errors
     ///
-    /// Returns why there is none.
+    /// Returns the pool's error if there is no connection.
     fn get(&self) -> impl Future<Output = Result<Self::Connection, Box<dyn Error + Send + Sync>>> + Send;
 
     /// Returns how many connections there are now, checked out or not.
@@ -29,8 +29,8 @@ where
 {
     type Connection = bb8::PooledConnection<'static, M>;
 
-    /// In a task of its own, that ends also if the future is dropped: bb8 keeps a connection whose test was dropped, and whose next
-    /// answer is that to the test.
+    /// Runs in a task of its own, which ends even if the future is dropped. Otherwise bb8 would keep a connection whose test was dropped, and
+    /// whose next answer is the answer to the test.
     async fn get(&self) -> Result<Self::Connection, Box<dyn Error + Send + Sync>> {
         let pool = self.clone();
         Ok(tokio::spawn(async move { pool.get_owned().await }).await??)

@@ -1,4 +1,4 @@
-//! A lock of a pool that is held for as long as a value lives.
+//! The guard of a pool: a value that holds a lock and owns a connection of the pool.
 
 use std::{
     fmt,
@@ -22,11 +22,11 @@ use crate::{
     },
 };
 
-/// A named lock that is held, with the connection of the pool that it is held on.
+/// A guard that holds a named lock and owns a connection of the pool.
 ///
-/// Returned by [`NamedLockPool::acquire`]. As [`NamedLockGuard`](crate::nonblocking::NamedLockGuard), but released, it hands the lock to
-/// the next task in the queue, if the pool's [limits](super::NamedLockPoolBuilder::max_hand_off_time) allow it. If it is dropped, the
-/// session is killed, and then it is the next task's turn.
+/// Returned by [`NamedLockPool::acquire`]. It is like [`NamedLockGuard`](crate::nonblocking::NamedLockGuard). But when it is released, it
+/// hands off the lock to the next task in the queue, if the pool's [limits](super::NamedLockPoolBuilder::max_hand_off_time) allow it. If it
+/// is dropped, the session is killed, and then it is the next task's turn.
 #[must_use = "the lock is released when the guard is dropped, and the connection is closed"]
 pub struct PooledGuard<P: ConnectionPool> {
     entered: Entered<P>,
@@ -35,9 +35,10 @@ pub struct PooledGuard<P: ConnectionPool> {
 }
 
 impl<P: ConnectionPool> NamedLockPool<P> {
-    /// Waits for the lock, then returns it with a connection of the pool, for a lock that outlives a function or moves to another task.
+    /// Acquires the lock and returns a guard that owns a connection of the pool.
     ///
-    /// The lock's timeout covers the queue, the checkout and the server. In all other cases, prefer [`run`](Self::run).
+    /// Use it if the lock outlives a function, or moves to another task. Otherwise prefer [`run`](Self::run). The lock's timeout covers the
+    /// queue, the checkout and the server.
     ///
     /// # Errors
     ///
@@ -49,11 +50,11 @@ impl<P: ConnectionPool> NamedLockPool<P> {
 }
 
 impl<P: ConnectionPool> PooledGuard<P> {
-    /// Rolls back what is open, releases the lock or hands it to the next task, and returns the connection to its pool.
+    /// Rolls back what is open, releases the lock or hands it off to the next task, and returns the connection to its pool.
     ///
     /// # Errors
     ///
-    /// Returns what was lost, as [`NamedLockGuard::release`](crate::nonblocking::NamedLockGuard::release) does.
+    /// Returns the errors of [`NamedLockGuard::release`](crate::nonblocking::NamedLockGuard::release).
     pub async fn release(self) -> Result<(), NamedLockError> {
         let Self { entered, locks, lock } = self;
         entered.leave(&locks.0.hand_offs, lock.names(), ()).await.error.map_or(Ok(()), Err)
@@ -77,7 +78,7 @@ impl<P: ConnectionPool> PooledGuard<P> {
         transaction(self.entered.begun.conn(), work)
     }
 
-    /// Returns whether the session holds the lock at this moment: of several, each. One round trip for each lock.
+    /// Asks the server whether the session holds the lock at this moment; of several, all of them. One round trip.
     ///
     /// # Errors
     ///
@@ -86,17 +87,17 @@ impl<P: ConnectionPool> PooledGuard<P> {
         self.entered.begun.still_holds().await
     }
 
-    /// Moves the connection into a task of its own, which pings it: see
+    /// Moves the connection to a new task, which pings it: see
     /// [`NamedLockGuard::keep_alive`](crate::nonblocking::NamedLockGuard::keep_alive).
     ///
     /// # Errors
     ///
-    /// Returns the guard with the reason if `interval` is zero, or is not less than the session's `wait_timeout`; also if the server
-    /// does not tell that one.
+    /// Returns [`KeepAliveError`], which has the guard, if `interval` is zero or not less than the session's `wait_timeout`, or if the
+    /// server does not answer the question for it.
     ///
     /// # Panics
     ///
-    /// Panics outside a runtime of tokio.
+    /// Panics if it is called outside a runtime of tokio.
     pub async fn keep_alive(self, interval: Duration) -> Result<WatchedGuard<Self>, KeepAliveError<Self>> {
         watched::keep_alive(self, interval).await
     }
@@ -104,10 +105,10 @@ impl<P: ConnectionPool> PooledGuard<P> {
     /// Returns the names, each once, in the order in which they were acquired.
     #[must_use]
     pub fn names(&self) -> &[LockName] {
-        self.lock.names()
+        self.entered.begun.locks().as_slice()
     }
 
-    /// Returns the session that has acquired the lock.
+    /// Returns the id of the session that acquired the lock.
     #[must_use]
     pub fn connection_id(&self) -> ConnectionId {
         self.entered.begun.session()

@@ -1,11 +1,8 @@
-//! The way of one section from its lock: a release, or on to the next task.
-
-use log::{debug, warn};
+//! The end of a section: a release, or a hand-off to the next task.
 
 use super::{ConnectionPool, rescue::Rescue};
 use crate::{
-    driver::nonblocking::Nonblocking,
-    log_target::TARGET,
+    driver::{nonblocking::Nonblocking, status::nonblocking as status},
     name::LockName,
     nonblocking::{
         OwnedConnection,
@@ -18,12 +15,12 @@ use crate::{
         line,
         tasks::Tasks,
     },
-    section::outcome::Section,
+    section::{log_line, outcome::Section},
 };
 
 pub(super) type Turn<P> = line::Turn<LockName, Baton<P>, Tasks>;
 
-/// What passes from one task to the next: a connection whose session was just seen to hold the lock. If it is dropped, the connection
+/// The connection that is handed off from one task to the next. Its session was just seen to hold the lock. If it is dropped, the connection
 /// is closed.
 pub(super) struct Baton<P: ConnectionPool> {
     pub(super) armed: Armed<Owned<P::Connection>>,
@@ -34,18 +31,20 @@ pub(super) struct Baton<P: ConnectionPool> {
 pub(super) struct Entered<P: ConnectionPool> {
     pub(super) begun: Begun<Owned<P::Connection>>,
     pub(super) rescue: Rescue<P>,
-    pub(super) turn: Turn<P>,
+    /// `None` if another task may acquire such a lock, too.
+    pub(super) turn: Option<Turn<P>>,
     pub(super) other_turns: Vec<Turn<P>>,
     pub(super) chain: Chain,
-    /// Whether the lock can be handed on at all.
+    /// Whether the lock can be handed off at all.
     pub(super) hands_off: bool,
 }
 
 impl<P: ConnectionPool> Entered<P> {
-    /// Ends the section. The lock is handed on only if the server says that it is held: a statement that the closure has dropped may have
+    /// Ends the section. The lock is handed off only if the server says that it is held: a statement that the closure has dropped may have
     /// left the connection out of step.
     pub(super) async fn leave<T>(mut self, hand_offs: &HandOffs, names: &[LockName], value: T) -> Section<T> {
-        let is_kept = self.hands_off && hand_offs.may_follow(self.chain) && self.turn.can_pass() && {
+        let can_pass = self.turn.as_ref().is_some_and(Turn::<P>::can_pass);
+        let is_kept = self.hands_off && hand_offs.may_follow(self.chain) && can_pass && {
             self.begun.has_no_transaction() && self.begun.is_confirmed().await
         };
         let (section, handed_off) = if is_kept { self.hand_off(value).await } else { (self.end(value).await, None) };
@@ -53,25 +52,35 @@ impl<P: ConnectionPool> Entered<P> {
         section
     }
 
-    pub(super) async fn end<T>(self, value: T) -> Section<T> {
+    /// Ends the section after a panic of the closure, whose raw SQL may have left a transaction in the session.
+    pub(super) async fn end_after_panic(self) {
+        let _ = self.end_and((), status::mark_broken).await;
+    }
+
+    async fn end<T>(self, value: T) -> Section<T> {
+        self.end_and(value, |_| ()).await
+    }
+
+    async fn end_and<T>(self, value: T, then: fn(&mut P::Connection)) -> Section<T> {
         let Self { begun, mut rescue, turn, other_turns, .. } = self;
-        let Finished { conn, section, was_killed } = begun.finish(value).await;
+        let Finished { mut conn, section, was_killed } = begun.finish(value).await;
+        then(&mut conn);
         if !was_killed {
             rescue.disarm();
         }
-        // Before the turn: the next one may need this very connection.
+        // Before the turn ends, because the next task may need this connection.
         drop(conn);
         drop(rescue);
         drop((turn, other_turns));
         section
     }
 
-    /// Hands the lock to the next task, or releases it if that one has left. Returns the number of the hand-off.
+    /// Hands off the lock to the next task, or releases it if that task has left. Returns the number of the hand-off.
     async fn hand_off<T>(self, value: T) -> (Section<T>, Option<u32>) {
         let Self { begun, mut rescue, turn, chain, .. } = self;
         let (section, armed) = begun.keep(value);
         let chain = chain.longer();
-        match turn.pass(Baton { armed, chain }) {
+        match turn.expect(HAS_TURN).pass(Baton { armed, chain }) {
             Ok(()) => {
                 rescue.disarm();
                 (section, Some(chain.hand_offs))
@@ -88,17 +97,14 @@ impl<P: ConnectionPool> Entered<P> {
     }
 }
 
-/// Releases locks that were kept for a section which did not come. Returns whether the session was killed.
+/// Releases locks that were kept for a section that did not come. Returns whether the session was killed.
 async fn release_kept<C: OwnedConnection>(mut armed: Armed<Owned<C>>) -> bool {
     let (conn, hold) = armed.parts();
     let released = hold.release::<Nonblocking, C>(conn).await;
-    let connection = hold.session().get();
-    match released {
-        Ok(()) => debug!(target: TARGET, connection; "released {}", hold.names()),
-        // The section before was alone: it has seen the lock held at its end.
-        Err(error) => warn!(target: TARGET, connection; "{}, kept and then not used: {error}", hold.names()),
-    }
+    log_line::kept_in_vain(hold, &released);
     let was_killed = hold.was_killed();
     drop(armed.disarm());
     was_killed
 }
+
+const HAS_TURN: &str = "a lock that is handed off is in its turn";

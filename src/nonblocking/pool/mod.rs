@@ -19,17 +19,17 @@ use crate::{
     error::NamedLockError,
     name::LockName,
     queue::{hand_offs::HandOffs, line::Queue, tasks::Tasks},
-    section::outcome::Section,
+    section::outcome::{Section, if_free},
 };
 
-/// Sections on connections of a pool of bb8 or deadpool, for which tasks wait without holding a connection.
+/// Sections on connections of a pool of bb8 or deadpool, with a queue in which tasks wait without a connection each.
 ///
-/// The tasks of this process that want the same lock queue in the process, first come, first served. One of them at most waits on the
-/// server, and uses a connection; the others use none. If a section ends and another task is next, the connection goes to that task *with
-/// the lock still held*, after the server was asked whether it is. The blocking [`NamedLockPool`](crate::pool::NamedLockPool) says more,
-/// also about the timeout, and what is not promised.
+/// The tasks of this process that want the same lock queue in the process, first come, first served. At most one of them waits on the server,
+/// and uses a connection. The others use none. When a section ends and another task is next, the server is asked whether the lock is still
+/// held. Then that task gets the connection *with the lock still held*. The blocking [`NamedLockPool`](crate::pool::NamedLockPool) says more,
+/// also about the timeout, and about what is not promised.
 ///
-/// A clone is the same queue: make one for a process and clone it.
+/// Make one `NamedLockPool` for a process (and pool) and clone it: a clone shares the queue.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -52,15 +52,15 @@ use crate::{
 ///
 /// # If a future is dropped
 ///
-/// A task that waits leaves the line. The session of a section that runs is killed, by a second connection of the pool if its statement is
-/// still running, and then it is the next task's turn. See [Cancellation](super#cancellation).
+/// A waiting task leaves the queue. The session of a running section is killed, by a second connection of the pool if its statement still runs.
+/// Then it is the next task's turn. See [Cancellation](super#cancellation).
 ///
 /// # What it does not promise
 ///
-/// Besides what holds for the blocking one: **a section inside another one, over the same lock, waits for its timeout**. A task may run
-/// several sections side by side, so nobody can tell that one of them waits for itself. Use the connection that the closure gets: on
-/// that one it is [`AlreadyHeld`](NamedLockError::AlreadyHeld). The same goes for tasks that wait for each other in a circle: acquire
-/// locks together, by [`NamedLock::all_of`].
+/// The limits of the blocking `NamedLockPool` apply. In addition, **a section inside another section over the same lock waits until its
+/// timeout**. A task may run several sections concurrently, so the queue can't know that one of them waits for itself. Use the connection that
+/// the closure gets: there, it is [`AlreadyHeld`](NamedLockError::AlreadyHeld). Tasks that wait for each other in a circle wait until their
+/// timeouts, too. Acquire locks together, with [`NamedLock::all_of`].
 pub struct NamedLockPool<P: ConnectionPool>(Arc<Shared<P>>);
 
 struct Shared<P: ConnectionPool> {
@@ -70,41 +70,41 @@ struct Shared<P: ConnectionPool> {
 }
 
 impl<P: ConnectionPool> NamedLockPool<P> {
-    /// Creates the queue for the locks of this pool's server.
+    /// Creates a `NamedLockPool` on `pool`, with the default options.
     #[must_use]
     pub fn new(pool: P) -> Self {
         Self::builder(pool).build()
     }
 
-    /// Returns a builder, for options.
+    /// Returns a builder, to set options.
     pub fn builder(pool: P) -> NamedLockPoolBuilder<P> {
         NamedLockPoolBuilder::new(pool)
     }
 
-    /// Returns the pool that the connections come from.
+    /// Returns the pool of the connections.
     #[must_use]
     pub fn pool(&self) -> &P {
         &self.0.pool
     }
 
-    /// Returns how many tasks of this process queue for the lock now, none of them with a connection. The one whose turn it is,
-    /// which holds the lock or waits for it on the server, doesn't count.
+    /// Returns how many tasks of this process queue for the lock now, without a connection. The task whose turn it is, which holds the lock or
+    /// waits for it on the server, does not count.
     #[must_use]
     pub fn waiting(&self, name: &LockName) -> usize {
         self.0.queue.waiting(name)
     }
 
-    /// Returns the same for all locks together.
+    /// Returns how many tasks queue for any lock now.
     #[must_use]
     pub fn total_waiting(&self) -> usize {
         self.0.queue.total_waiting()
     }
 
-    /// Waits for the lock for at most `timeout`, then runs `work` on a connection of the pool whose session holds it.
+    /// Waits for the lock for at most `timeout`, then runs `work` on a connection of the pool whose session holds the lock.
     ///
     /// # Errors
     ///
-    /// Returns the error of `work`; otherwise any [`NamedLockError`], by `E::from`.
+    /// Returns the error of `work`. Otherwise returns any [`NamedLockError`], converted by `E::from`.
     pub fn with_named_lock<'a, T, E, F>(
         &self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
@@ -123,13 +123,14 @@ impl<P: ConnectionPool> NamedLockPool<P> {
         async move { section?.run(work).await?.into_result() }
     }
 
-    /// Runs `work` if the lock is free at once; returns `Ok(None)` if another task or another session holds it.
+    /// Runs `work` if the lock is free. Does not wait for the lock: returns `Ok(None)` if another task or session holds it.
     ///
-    /// For a connection it waits as the pool's own checkout does.
+    /// It waits for a connection as the pool's own checkout does.
     ///
     /// # Errors
     ///
-    /// As for [`with_named_lock`](Self::with_named_lock); [`NamedLockError::NoConnection`] if the pool had no connection.
+    /// Returns the errors of [`with_named_lock`](Self::with_named_lock), except [`NamedLockError::Timeout`]. Returns
+    /// [`NamedLockError::NoConnection`] if the pool had no connection.
     pub fn try_with_named_lock<'a, T, E, F>(
         &self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
@@ -144,21 +145,17 @@ impl<P: ConnectionPool> NamedLockPool<P> {
             + 'a,
     {
         let section = NamedLock::new(name).and_then(|lock| PooledSection::new(self, lock.no_wait().into()));
-        async move {
-            match section?.run(work).await {
-                Ok(section) => section.into_result().map(Some),
-                Err(NamedLockError::Timeout { .. }) => Ok(None),
-                Err(error) => Err(error.into()),
-            }
-        }
+        async move { if_free(section?.run(work).await) }
     }
 
     /// Acquires the lock, begins a transaction, runs `work`, commits, and only then releases the lock or hands it off: see
     /// [`NamedLock::run_transaction`](crate::NamedLock::run_transaction).
     ///
+    /// The transaction takes two round trips, `BEGIN` and `COMMIT`.
+    ///
     /// # Errors
     ///
-    /// As for [`with_named_lock`](Self::with_named_lock), and Diesel's own errors from `BEGIN` and `COMMIT`.
+    /// Returns the errors of [`with_named_lock`](Self::with_named_lock), and Diesel's own errors from `BEGIN` and `COMMIT`.
     pub fn with_named_lock_transaction<'a, T, E, F>(
         &self,
         name: impl TryInto<LockName, Error: Into<NamedLockError>>,
@@ -177,12 +174,11 @@ impl<P: ConnectionPool> NamedLockPool<P> {
         async move { section?.run_transaction(work).await }
     }
 
-    /// Runs a section that was described before, as [`NamedLock::run`] does, on a connection of the pool, and without one while
-    /// it queues.
+    /// Runs `work` under `lock`, like [`NamedLock::run`], on a connection of the pool. While it queues, it uses no connection.
     ///
     /// # Errors
     ///
-    /// Returns the error of `work`; otherwise any [`NamedLockError`], by `E::from`.
+    /// Returns the error of `work`. Otherwise returns any [`NamedLockError`], converted by `E::from`.
     pub fn run<'a, T, E, F>(&self, lock: &NamedLock, work: F) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'a,
@@ -196,11 +192,31 @@ impl<P: ConnectionPool> NamedLockPool<P> {
         async move { section?.run(work).await?.into_result() }
     }
 
-    /// Like [`run`](Self::run), with `work` inside a transaction.
+    /// Runs `work` if the lock is free, as [`try_with_named_lock`](Self::try_with_named_lock) does, whatever the lock's timeout.
     ///
     /// # Errors
     ///
-    /// As for [`run`](Self::run), and Diesel's own errors from `BEGIN` and `COMMIT`.
+    /// Returns the errors of [`run`](Self::run), except [`NamedLockError::Timeout`].
+    pub fn try_run<'a, T, E, F>(&self, lock: &NamedLock, work: F) -> impl Future<Output = Result<Option<T>, E>> + Send
+    where
+        T: Send + 'a,
+        E: From<NamedLockError> + Send + 'a,
+        for<'r> F: AsyncFnOnce(&'r mut P::Connection) -> Result<T, E>
+            + AsyncWork<&'r mut P::Connection, Result<T, E>, Future: Send>
+            + Send
+            + 'a,
+    {
+        let section = PooledSection::new(self, lock.clone().no_wait().into());
+        async move { if_free(section?.run(work).await) }
+    }
+
+    /// Like [`run`](Self::run), with `work` inside a transaction.
+    ///
+    /// The transaction takes two round trips, `BEGIN` and `COMMIT`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`run`](Self::run), and Diesel's own errors from `BEGIN` and `COMMIT`.
     pub fn run_transaction<'a, T, E, F>(&self, lock: &NamedLock, work: F) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'a,
@@ -214,11 +230,11 @@ impl<P: ConnectionPool> NamedLockPool<P> {
         async move { section?.run_transaction(work).await }
     }
 
-    /// Like [`run`](Self::run), for a closure that returns anything: its value comes back even if the lock was lost.
+    /// Like [`run`](Self::run), for a closure that may return any type. You get its value even if the lock was lost.
     ///
     /// # Errors
     ///
-    /// Returns an error only if `work` has not run. What went wrong later is in [`Section::error`].
+    /// Returns an error only if `work` has not run. [`Section::error`] has what went wrong later.
     pub fn section<'a, T, F>(
         &self,
         lock: &NamedLock,

@@ -14,12 +14,12 @@ use crate::{
     section::{Hold, kill::kill_holder},
 };
 
-/// If this is dropped, the session is killed should it still hold its lock: otherwise, the server would end the statement that runs
-/// before it looks at its connection.
+/// If this value is dropped, the session is killed if it still holds its lock. Otherwise, the server would finish the running statement before
+/// it notices that the connection is closed.
 ///
-/// The server has told the id itself, and is asked whether that session holds the lock: a proxy can't make it another's.
+/// The id comes from the server itself, which is asked whether that session holds the lock. So it can't be another session behind a proxy.
 pub(super) struct Rescue<P: ConnectionPool> {
-    /// `None`: disarmed.
+    /// `None` once it is disarmed.
     held: Option<(Arc<Shared<P>>, ConnectionId, Names)>,
 }
 
@@ -41,11 +41,11 @@ impl<P: ConnectionPool> Drop for Rescue<P> {
     }
 }
 
-/// For a connection.
+/// How long to wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn kill<P: ConnectionPool>(pool: &P, session: ConnectionId, names: Names) {
-    // A statement that outlasts this ends by itself, too.
+    // A statement that outlasts this ends by itself.
     let Ok(Ok(conn)) = timeout(PATIENCE, pool.get()).await else { return };
     let mut armed = Armed::new(Owned(conn), Hold::new(names.clone()));
     // All of them were acquired by that session.

@@ -1,4 +1,4 @@
-//! The way of one section to its lock: queue, checkout, server.
+//! The start of a section: queue, checkout, server.
 
 use std::{
     any::Any,
@@ -27,13 +27,13 @@ use crate::{
     },
     owned::Owned,
     queue::{
-        hand_offs::{Chain, HandOffs, Waited},
+        hand_offs::{Chain, HandOffs, Waited, timed_out_in_queue},
         tasks,
     },
     section::{Request, outcome::Section},
 };
 
-/// A section that asks for its lock, with the time that it has spent so far.
+/// A section that waits for its lock, with the time that it has spent so far.
 pub(super) struct PooledSection<P: ConnectionPool> {
     shared: Arc<Shared<P>>,
     lock: NamedLock,
@@ -85,7 +85,10 @@ impl<P: ConnectionPool> PooledSection<P> {
 
     async fn wait_and_begin(&mut self) -> Result<Entered<P>, NamedLockError> {
         let hands_off = self.shared.hand_offs.are_for(&self.lock, &self.request);
-        let (turn, baton) = self.wait_for_turn(0, hands_off).await?;
+        let (turn, baton) = match self.request.is_in_line() {
+            true => self.wait_for_turn(0, hands_off).await.map(|(turn, baton)| (Some(turn), baton))?,
+            false => (None, None),
+        };
         let mut other_turns = Vec::new();
         for index in 1..self.lock.names().len() {
             other_turns.push(self.wait_for_turn(index, false).await?.0);
@@ -95,6 +98,9 @@ impl<P: ConnectionPool> PooledSection<P> {
             Some(Baton { armed, chain }) => (Begun::resume(armed, self.spent.in_queue), chain),
             None => (self.begin().await?, Chain::new()),
         };
+        turn.iter().chain(&other_turns).for_each(|turn| turn.set_holder(begun.session().get()));
+        // Permits are acquired in turn, and held beside each other.
+        let turn = turn.filter(|_| self.request.is_exclusive());
         let rescue = Rescue::new(&self.shared, begun.session(), begun.locks());
         Ok(Entered { begun, rescue, turn, other_turns, chain, hands_off })
     }
@@ -106,16 +112,10 @@ impl<P: ConnectionPool> PooledSection<P> {
     ) -> Result<(Turn<P>, Option<Baton<P>>), NamedLockError> {
         let (name, deadline) = (&self.lock.names()[index], self.request.deadline);
         let turn = tasks::enter(&self.shared.queue, name, deadline, takes_baton).await;
-        turn.ok_or_else(|| NamedLockError::Timeout {
-            name: name.clone(),
-            waited: deadline.elapsed(),
-            in_queue: deadline.elapsed(),
-            in_checkout: Duration::ZERO,
-            holder: None,
-        })
+        turn.ok_or_else(|| timed_out_in_queue(name, deadline, self.shared.queue.holder(name)))
     }
 
-    /// A section that does not wait for the lock needs a connection all the same, and waits for it as long as its pool does.
+    /// A section that does not wait for the lock still needs a connection, and waits for it as long as its pool does.
     async fn check_out(&mut self) -> Result<P::Connection, NamedLockError> {
         let deadline = self.request.deadline;
         let limit = if deadline.waits() { deadline.at_most(Duration::MAX) } else { Duration::MAX };
@@ -132,13 +132,14 @@ impl<P: ConnectionPool> PooledSection<P> {
         })
     }
 
-    /// Acquires the locks, on another connection if this one turns out to be stale: of a server that was restarted, say.
+    /// Acquires the locks, on another connection if this one turns out to be stale, for example because the server was
+    /// restarted.
     async fn begin(&mut self) -> Result<Begun<Owned<P::Connection>>, NamedLockError> {
         let deadline = self.request.deadline;
         let mut others = self.shared.pool.size();
         loop {
             let conn = Owned(self.check_out().await?);
-            let request = Request { first_wait: deadline.remaining(), ..self.request };
+            let request = Request { first_wait: deadline.remaining(), ..self.request.clone() };
             let not_begun = match section::begin(conn, self.lock.locks().clone(), request).await {
                 Ok(begun) => return Ok(begun),
                 Err(not_begun) => not_begun,
@@ -163,7 +164,7 @@ async fn leave<P: ConnectionPool, T>(
     match outcome {
         Ok(value) => entered.leave(hand_offs, names, value).await,
         Err(panic) => {
-            let _ = entered.end(()).await;
+            entered.end_after_panic().await;
             resume_unwind(panic)
         }
     }

@@ -1,4 +1,4 @@
-//! What the facts about a server mean for named locks, and what to do. No I/O.
+//! Turns facts about a server into findings about named locks. No I/O.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     statement::facts::{Facts, Variables},
 };
 
-/// A section may well compute for as long as this without touching its connection.
+/// A section may compute for this long without touching its connection.
 const LONG_SECTION: Duration = Duration::from_secs(3600);
 
 pub(crate) fn report(facts: Facts) -> ServerReport {
@@ -36,7 +36,12 @@ fn finding(topic: Topic, severity: Severity, meaning: impl Into<String>, advice:
 }
 
 fn unknown(topic: Topic, what: &str, error: &OperatorError) -> Finding {
-    finding(topic, Severity::Warning, format!("It can't be told whether this server is {what}."), error.to_string())
+    finding(
+        topic,
+        Severity::Warning,
+        format!("It could not be found out whether this server is {what}."),
+        error.to_string(),
+    )
 }
 
 impl Facts {
@@ -44,7 +49,7 @@ impl Facts {
         self.variables.get(variable).is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("ON"))
     }
 
-    /// A time limit, `None` where it is off.
+    /// A time limit. `None` if it is off.
     fn limit(&self, variable: &str, unit: Duration) -> Option<Duration> {
         let count: f64 = self.variables.get(variable)?.parse().ok()?;
         (count > 0.0).then(|| unit.mul_f64(count.min(1e9)))
@@ -72,13 +77,13 @@ fn relative(facts: &Facts) -> Vec<Finding> {
         ),
         Product::TiDb => of(
             Severity::Danger,
-            "This is TiDB, which does not tell the holder of a lock and rounds timeouts to whole seconds from one up: this \
+            "This is TiDB, which does not show the holder of a lock and has timeouts of whole seconds only, from one up. This \
              crate relies on both.",
             "Don't use this crate here.",
         ),
         Product::Vitess => of(
             Severity::Danger,
-            "This is Vitess, which takes lock functions in plain SELECT queries only and sends them to one shard: this crate \
+            "This is Vitess, which accepts lock functions in plain SELECT queries only and sends them to one shard. This crate \
              is not tested there.",
             "Don't use this crate here.",
         ),
@@ -94,9 +99,9 @@ fn several_locks(facts: &Facts) -> Vec<Finding> {
         false => finding(
             Topic::SeveralLocks,
             Severity::Danger,
-            "A session holds one named lock at most: taking another one silently releases the first.",
+            "A session holds one named lock at most: acquiring a second one silently releases the first.",
             format!(
-                "Update: {product} can do it from {} on. Until then, no section inside a section.",
+                "Update to {product} {} or newer. Until then, don't run a section inside a section.",
                 dotted(minimum)
             ),
         ),
@@ -112,10 +117,10 @@ fn galera(facts: &Facts) -> Vec<Finding> {
         Topic::Galera,
         Severity::Danger,
         format!(
-            "This is a node of the Galera cluster `{cluster}`. A named lock is known to this node only: a session on another \
-             node gets it, too."
+            "This is a node of the Galera cluster `{cluster}`. A named lock is known to this node only. A session on another \
+             node can acquire it, too."
         ),
-        "Let all programs that take these locks use one and the same node; or use another kind of lock.",
+        "Let all programs that acquire these locks use the same node, or hold each lock on a majority of the nodes: module `quorum`.",
     )]
 }
 
@@ -128,10 +133,10 @@ fn outside_of_galeras_majority(facts: &Facts) -> Vec<Finding> {
         Topic::Galera,
         Severity::Danger,
         format!(
-            "This node is outside of its cluster's majority (`wsrep_cluster_status` is `{status}`). It grants named locks, but \
+            "This node is outside its cluster's majority (`wsrep_cluster_status` is `{status}`). It grants named locks, but \
              refuses to write, to roll back and to kill a session (error 1047)."
         ),
-        "Take locks on a node of the majority. To kill a session here, `SET SESSION wsrep_dirty_reads = ON` first.",
+        "Acquire locks on a node of the majority. To kill a session here, `SET SESSION wsrep_dirty_reads = ON` first.",
     )]
 }
 
@@ -146,14 +151,14 @@ fn group_replication(facts: &Facts) -> Vec<Finding> {
     let of = |severity, meaning, advice: &str| vec![finding(Topic::GroupReplication, severity, meaning, advice)];
     if ["OFFLINE", "ERROR"].contains(&own.state.as_str()) {
         let writable =
-            if facts.is_on("SUPER_READ_ONLY") { "" } else { " It accepts writes that the group does not know." };
+            if facts.is_on("SUPER_READ_ONLY") { "" } else { " It accepts writes that the group does not get." };
         return of(
             Severity::Danger,
             format!(
                 "This server has left its Group Replication group ({}). Its named locks are not those of the group.{writable}",
                 own.state
             ),
-            "Take locks on the group's primary.",
+            "Acquire locks on the group's primary.",
         );
     }
     if unreachable * 2 >= count {
@@ -161,9 +166,9 @@ fn group_replication(facts: &Facts) -> Vec<Finding> {
             Severity::Danger,
             format!(
                 "This member of a Group Replication group has lost its majority ({unreachable} of {count} members are \
-                 unreachable). It grants named locks, but can't commit; the others may have another primary."
+                 unreachable). It grants named locks, but can't commit. The others may have another primary."
             ),
-            "Take locks on the primary of the members that have a majority.",
+            "Acquire locks on the primary of the members that have a majority.",
         );
     }
     match (facts.is_on("GROUP_REPLICATION_SINGLE_PRIMARY_MODE"), own.role.as_str()) {
@@ -171,9 +176,9 @@ fn group_replication(facts: &Facts) -> Vec<Finding> {
             Severity::Danger,
             format!(
                 "This is a member of a Group Replication group in multi-primary mode (members: {count}). A named lock is known \
-                 to this member only: a session on another member gets it, too."
+                 to this member only. A session on another member can acquire it, too."
             ),
-            "Let all programs that take these locks use one and the same member; or run the group in single-primary mode.",
+            "Let all programs that acquire these locks use the same member, or hold each lock on a majority of the members: module `quorum`.",
         ),
         (true, "PRIMARY") => of(
             Severity::Info,
@@ -181,7 +186,7 @@ fn group_replication(facts: &Facts) -> Vec<Finding> {
                 "This is the primary of a Group Replication group (members: {count}). The next primary does not know its named \
                  locks."
             ),
-            "A section that was running then may overlap with one on the new primary: fence what must not be done twice.",
+            "After a failover, a section on the old primary may overlap with one on the new primary. Hold the lock on a majority of the members (module `quorum`), or fence what must not be done twice.",
         ),
         (true, _) => of(
             Severity::Danger,
@@ -189,7 +194,7 @@ fn group_replication(facts: &Facts) -> Vec<Finding> {
                 "This is a secondary of a Group Replication group (members: {count}). Its named locks are not those of the \
                  primary."
             ),
-            "Take locks on the primary.",
+            "Acquire locks on the primary.",
         ),
     }
 }
@@ -205,7 +210,7 @@ fn replica(facts: &Facts) -> Vec<Finding> {
                 "This server replicates from {}. Its named locks are not those of the primary.",
                 sources.join(", ")
             ),
-            "Take locks on the primary; keep them out of what a proxy or a driver sends to replicas, `SELECT` or not.",
+            "Acquire locks on the primary, or on a majority of all servers (module `quorum`). Make sure that no proxy or driver sends their statements to replicas, although they are `SELECT`s.",
         )],
     }
 }
@@ -217,10 +222,10 @@ fn read_only(facts: &Facts) -> Vec<Finding> {
         Topic::ReadOnly,
         Severity::Danger,
         format!(
-            "This server refuses writes (`{}`), but grants named locks: most likely it is not the one that others lock on.",
+            "This server refuses writes (`{}`), but grants named locks. Most likely other programs acquire their locks on another server.",
             variable.to_lowercase()
         ),
-        "Take locks on the server that is written to.",
+        "Acquire locks on the server that is written to.",
     )]
 }
 
@@ -236,10 +241,10 @@ fn autocommit(facts: &Facts) -> Vec<Finding> {
         Topic::Autocommit,
         severity,
         format!(
-            "In {whose}, a statement outside of a transaction commits nothing (`autocommit` is off): what a section writes so is \
-             rolled back, or committed after its lock is released."
+            "In {whose}, a statement outside a transaction commits nothing (`autocommit` is off). What a section writes in such a \
+             statement is rolled back, or committed after the lock is released."
         ),
-        "`SET GLOBAL autocommit = ON`, and in each session that is open; or write in a transaction (`conn.transaction`).",
+        "Run `SET GLOBAL autocommit = ON`, and `SET autocommit = ON` in each open session. Or write in a transaction (`conn.transaction`).",
     )]
 }
 
@@ -256,7 +261,7 @@ fn thread_pool(facts: &Facts) -> Vec<Finding> {
         severity,
         format!(
             "The server runs sessions on a pool of {threads} threads at most (`thread_handling`). Each session that waits for a \
-             lock occupies one; if all of them wait, the holder gets none, and releases its lock only after they time out."
+             lock occupies a thread. If all threads wait, the holder gets none, and releases its lock only after they time out."
         ),
         "Let threads of a process wait in a `NamedLockPool`, and keep `thread_pool_max_threads` above the number of waiters.",
     )]
@@ -269,9 +274,9 @@ fn idle_timeouts(facts: &Facts) -> Vec<Finding> {
         Some(finding(
             Topic::IdleTimeout,
             Severity::Warning,
-            format!("The server ends a session that is idle for {limit:?} {when}(`{variable}`), and frees its locks."),
+            format!("The server kills a session that is idle for {limit:?} {when}(`{variable}`), and frees its locks."),
             format!(
-                "`SET SESSION {variable} = …` for work that does not use its connection for longer, or touch it now and then."
+                "For closures that don't use their connection for longer, `SET SESSION {variable} = …`, or use the connection now and then."
             ),
         ))
     };
@@ -286,7 +291,7 @@ fn idle_timeouts(facts: &Facts) -> Vec<Finding> {
 
 fn statement_limits(facts: &Facts) -> Vec<Finding> {
     let of = |severity, meaning: String, variable| {
-        let advice = format!("Keep the locks' timeouts below that, or `SET SESSION {variable} = 0`.");
+        let advice = format!("Keep the locks' timeouts below it, or `SET SESSION {variable} = 0`.");
         finding(Topic::StatementTimeLimit, severity, meaning, advice)
     };
     let of_selects = facts.limit("MAX_EXECUTION_TIME", Duration::from_millis(1)).map(|limit| {
@@ -310,17 +315,17 @@ fn proxy(facts: &Facts) -> Vec<Finding> {
     if facts.connection_ids.windows(2).any(|pair| pair[0] != pair[1]) {
         return of(
             Severity::Danger,
-            "One connection talks to several sessions of the server: a proxy in between hands them out by the statement. The \
-             lock may be taken in one and the work done in another.",
+            "One connection uses several sessions of the server: a proxy in between chooses a session for each statement. The \
+             lock may be acquired in one session while the closure runs in another.",
             "Connect to the server itself, or make the proxy keep a session for each client (ProxySQL: `multiplex`).",
         );
     }
     if facts.by_router {
         return of(
             Severity::Warning,
-            "MySQL Router is in between. It may lead the next connection to another server, and it cuts the connection when \
-             a prepared statement fails after its columns were told, as `GET_LOCK` with a fraction of a second does.",
-            "Use timeouts of whole seconds; see `docs/deployments.md`. Safest is a connection to the server itself.",
+            "MySQL Router is in between. It may lead the next connection to another server. It cuts the connection if a prepared \
+             statement fails after its columns were sent, as `GET_LOCK` with a fraction of a second does.",
+            "Use timeouts of whole seconds; see the guide \"servers and proxies\". Safest is a connection to the server itself.",
         );
     }
     let told = [Some(&facts.version), facts.variables.get("VERSION_COMMENT")].into_iter().flatten();
@@ -328,15 +333,15 @@ fn proxy(facts: &Facts) -> Vec<Finding> {
     match told.map(|text| text.to_lowercase()).any(|text| names.iter().any(|name| text.contains(name))) {
         true => of(
             Severity::Warning,
-            "There is a proxy in between. It must send all that a connection says to one session of one server, from the \
-             taking of a lock to its release.",
-            "See `docs/deployments.md`; safest is a connection to the server itself.",
+            "A proxy is in between. It must send all statements of a connection to one session of one server, from the acquire \
+             of a lock to its release.",
+            "See the guide \"servers and proxies\". Safest is a connection to the server itself.",
         ),
         false => Vec::new(),
     }
 }
 
-/// The first three numbers. Some servers put a `5.5.5-` before, for old replicas.
+/// The first three numbers. Some servers prefix `5.5.5-`, for old replicas.
 fn version_number(version: &str) -> [u32; 3] {
     let version = version.strip_prefix("5.5.5-").unwrap_or(version);
     let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));

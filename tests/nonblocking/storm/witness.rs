@@ -16,10 +16,12 @@ use diesel::{
     sql_query,
     sql_types::{BigInt, Nullable},
 };
-use testkit::world::{connect, is_mysql, number, wait_until};
+use testkit::world::{connect, number, process_list, wait_until};
 
-/// In a second the server notices that a connection is closed. No statement of the storm takes longer than some milliseconds.
-const BOUND: Duration = Duration::from_secs(1);
+/// A session that waits looks once a second whether its connection is closed. So a second may pass, and a moment more until it has ended.
+const BOUND: Duration = Duration::from_secs(2);
+/// As many looks as there are in that time; on a busy machine, the server takes longer for either.
+const LOOKS: u32 = 250;
 
 #[derive(QueryableByName)]
 struct Holder {
@@ -75,7 +77,8 @@ impl Witness {
 
 fn look_on(names: &[String], dropped: &Dropped, stop: &AtomicBool) -> Duration {
     let (mut conn, query) = (connect(), holders_of(names));
-    let mut seen: HashMap<(i64, i64), Instant> = HashMap::new();
+    // Since when, and in how many looks.
+    let mut seen: HashMap<(i64, i64), (Instant, u32)> = HashMap::new();
     let mut longest = Duration::ZERO;
     let mut last_look = Instant::now();
     while !stop.load(SeqCst) {
@@ -85,12 +88,13 @@ fn look_on(names: &[String], dropped: &Dropped, stop: &AtomicBool) -> Duration {
             // One that was in line may get its lock later.
             let since = dropped.0.lock().unwrap().get(&session?)?.max(&last_look).to_owned();
             let key = (lock, session?);
-            Some((key, seen.get(&key).copied().unwrap_or(since)))
+            let (since, looks) = seen.get(&key).copied().unwrap_or((since, 0));
+            Some((key, (since, looks + 1)))
         };
         seen = holders.into_iter().filter_map(of_dropped).collect();
-        for ((lock, session), since) in &seen {
-            let held = look.saturating_duration_since(*since);
-            assert!(held < BOUND, "{} is held by {session}, {held:?} after its drop", names[*lock as usize]);
+        for ((lock, session), (since, looks)) in &seen {
+            let (held, name) = (look.saturating_duration_since(*since), &names[*lock as usize]);
+            assert!(held < BOUND || *looks < LOOKS, "{name} is held by {session}, {held:?} after its drop");
             longest = longest.max(held);
         }
         last_look = look;
@@ -110,10 +114,6 @@ fn holders_of(names: &[String]) -> String {
 impl Dropped {
     fn count_of_sessions(&self) -> String {
         let ids: Vec<_> = self.0.lock().unwrap().keys().map(i64::to_string).collect();
-        let (table, column) = match is_mysql() {
-            true => ("performance_schema.threads", "PROCESSLIST_ID"),
-            false => ("information_schema.PROCESSLIST", "ID"),
-        };
-        format!("SELECT COUNT(*) AS number FROM {table} WHERE {column} IN ({})", ids.join(", "))
+        format!("SELECT COUNT(*) AS number FROM {} WHERE ID IN ({})", process_list(), ids.join(", "))
     }
 }

@@ -25,7 +25,7 @@ fn a_baton_goes_from_hand_to_hand() {
 }
 
 #[test]
-fn a_baton_comes_back_where_the_next_one_has_left() {
+fn a_baton_comes_back_if_the_next_one_has_left() {
     let outcomes = explore(|world| {
         let (turn, _) = world.queue.enter(&0, Never, true).unwrap();
         let held = world.acquire(0);
@@ -43,7 +43,7 @@ fn a_baton_comes_back_where_the_next_one_has_left() {
 }
 
 #[test]
-fn where_the_next_one_has_left_the_baton_is_for_the_one_behind() {
+fn if_the_next_one_has_left_the_baton_is_for_the_one_behind() {
     let outcomes = explore(|world| {
         let (turn, _) = world.queue.enter(&0, Never, true).unwrap();
         let held = world.acquire(0);
@@ -72,7 +72,7 @@ fn who_takes_no_baton_gets_the_turn_without() {
 }
 
 #[test]
-fn a_place_that_is_dropped_strands_nobody_and_hands_its_baton_on() {
+fn a_place_that_is_dropped_strands_no_thread_and_hands_off_its_baton() {
     let outcomes = explore(|world| {
         let (turn, _) = world.queue.enter(&0, Never, true).unwrap();
         let held = world.acquire(0);

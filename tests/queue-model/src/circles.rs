@@ -43,6 +43,23 @@ fn a_chain_that_ends_is_no_circle() {
     assert_eq!(refused([(0, 1), (1, 2), (2, 3)]), BTreeSet::from([[false, false, false]]));
 }
 
+#[test]
+fn a_thread_knows_whether_it_has_another_turn() {
+    let outcomes = explore(|world| {
+        let elsewhere = world.spawn(|world| world.section(2, Never));
+        let (outer, _) = world.queue.enter(&0, Never, false).unwrap();
+        let alone = outer.is_only_one();
+        let (inner, _) = world.queue.enter(&1, Never, false).unwrap();
+        let both = [outer.is_only_one(), inner.is_only_one()];
+        drop(outer);
+        let again = inner.is_only_one();
+        drop(inner);
+        elsewhere.join().unwrap();
+        (alone, both, again)
+    });
+    assert_eq!(outcomes, BTreeSet::from([(true, [false, false], true)]));
+}
+
 /// A turn that moves to another thread is not the business of the one that got it.
 #[test]
 fn who_gave_its_turn_away_may_wait_for_the_same_one_again() {

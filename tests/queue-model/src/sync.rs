@@ -62,6 +62,10 @@ impl Condvar {
     pub(crate) fn notify_one(&self) {
         self.notice.notify_one();
     }
+
+    pub(crate) fn notify_all(&self) {
+        self.notice.notify_all();
+    }
 }
 
 loom::lazy_static! {

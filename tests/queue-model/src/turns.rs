@@ -18,7 +18,7 @@ use crate::{
 };
 
 #[test]
-fn everybody_gets_the_turn_and_nobody_at_the_same_time() {
+fn every_thread_gets_the_turn_and_no_two_at_the_same_time() {
     let lines = explore(|world| {
         let threads = [(); 3].map(|()| world.spawn(|world| world.lone_section(0, Never)));
         assert_eq!(world.lone_section(0, Never), Came::Turn);
@@ -26,6 +26,27 @@ fn everybody_gets_the_turn_and_nobody_at_the_same_time() {
         in_line().len()
     });
     assert_eq!(lines, BTreeSet::from([0, 1, 2, 3]), "how many had to wait");
+}
+
+#[test]
+fn those_who_wait_learn_of_the_holder_as_long_as_its_turn_lasts() {
+    let learnt = explore(|world| {
+        let (turn, _) = world.queue.enter(&0, Never, false).unwrap();
+        let asks = world.spawn(|world| {
+            let before = world.queue.holder(&0);
+            world.lone_section(0, Never);
+            before
+        });
+        turn.set_holder(7);
+        drop(turn);
+        let next = world.spawn(|world| {
+            let (_turn, _) = world.queue.enter(&0, Never, false).unwrap();
+            world.queue.holder(&0)
+        });
+        assert_eq!(join([next]), [None], "the turn before is over");
+        join([asks])
+    });
+    assert_eq!(learnt, BTreeSet::from([[None], [Some(7)]]));
 }
 
 #[test]
@@ -53,7 +74,7 @@ fn turns_come_in_the_order_of_arrival() {
 }
 
 #[test]
-fn who_times_out_strands_nobody_and_may_come_again() {
+fn a_thread_that_times_out_strands_no_other_and_may_come_again() {
     let outcomes = explore(|world| {
         let turn = world.queue.enter(&0, Never, false);
         let leaves = world.spawn(|world| {
@@ -115,7 +136,7 @@ fn two_keys_do_not_disturb_each_other() {
         let held = world.acquire(0);
         let waits = world.spawn(|world| world.section(0, Never));
         let others = [(); 2].map(|()| world.spawn(|world| world.section(1, Never)));
-        let others = join(others); // While the first key's turn goes on.
+        let others = join(others); // While the first key's turn lasts.
         world.hand_off(turn, held);
         (waits.join().unwrap(), others.contains(&Came::TurnWithBaton))
     });
@@ -124,7 +145,7 @@ fn two_keys_do_not_disturb_each_other() {
 }
 
 #[test]
-fn who_waits_is_counted_and_who_has_the_turn_is_not() {
+fn waiters_are_counted_and_the_owner_of_the_turn_is_not() {
     let counts = explore(|world| {
         let turns = [0, 1].map(|key| world.queue.enter(&key, Never, false));
         let threads = [(0, Passes), (0, Never), (1, Never)]

@@ -38,7 +38,7 @@ impl From<NoTurn> for Came {
 /// Loom's threads take turns on one real thread, so that `Rc` and `Cell` will do for what is not checked.
 pub(crate) struct World {
     pub(crate) queue: Queue<usize, Held>,
-    /// For each key, whether the server has granted its lock. The cell panics where two threads get at it without the
+    /// For each key, whether the server has granted its lock. The cell panics if two threads access it without the
     /// queue having put one before the other, also if they don't meet.
     granted: [Rc<CheckedCell<bool>>; 4],
     passed: Cell<u32>,
@@ -165,7 +165,7 @@ impl World {
         }
     }
 
-    /// Ends a turn; the next one gets the lock where it takes it. Returns what `can_pass` said and what `pass` did.
+    /// Ends a turn. The next thread gets the lock if it can use it. Returns the answer of `can_pass` and the outcome of `pass`.
     pub(crate) fn hand_off(&self, turn: Turn<usize, Held>, held: Held) -> (bool, bool) {
         let can_pass = turn.can_pass();
         match turn.pass(held) {

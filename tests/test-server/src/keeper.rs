@@ -11,12 +11,12 @@ use std::{io, thread};
 use crate::folder::Folder;
 use crate::recipe::Recipe;
 
-/// Making a data folder takes seconds; on a slow and busy machine, some more.
-const INIT_LIMIT: Duration = Duration::from_secs(120);
+/// Making a data folder takes seconds; at load 50, more than two minutes.
+const INIT_LIMIT: Duration = Duration::from_secs(300);
 
 /// A small shell process that owns one server and its folder.
 ///
-/// It is no thread or `Drop` of ours, because those don't run after `kill -9`. It waits for the end of a pipe whose
+/// It is no thread or `Drop` of this process, because those don't run after `kill -9`. It waits for the end of a pipe whose
 /// other end we hold, then kills the server and removes the folder. It has a process group of its own, so that a
 /// Ctrl-C meant for us doesn't reach it or the server.
 pub(crate) struct Keeper {

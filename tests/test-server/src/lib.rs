@@ -8,7 +8,7 @@
 //! # Ok::<_, ConnectionError>(())
 //! ```
 //!
-//! [`Server::shared`] is the one server of a process: that of `DATABASE_URL` where this is set, otherwise a private one
+//! [`Server::shared`] is the one server of a process: that of `DATABASE_URL` if set, otherwise a private one
 //! of the product that `TEST_SERVER` names (`mariadb`, the default, `mariadb-10.5`, `mariadb-11.8` or `mysql`).
 //! [`Server::start`] gives another private one, for a test that is going to hurt it.
 //!

@@ -73,7 +73,7 @@ fn small() -> CommandLine {
 ///
 /// # Errors
 ///
-/// Where there is none; the message says what to do.
+/// The error if there is none, which says what to do.
 pub fn galera_library() -> io::Result<PathBuf> {
     let library = "usr/lib/galera/libgalera_smm.so";
     let found = match Product::wanted().folder() {

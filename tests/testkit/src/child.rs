@@ -48,7 +48,7 @@ impl Child {
         }
     }
 
-    /// Lets it go on, which waits for [`go`].
+    /// Lets the child continue, which waits for [`go`].
     pub fn go(&mut self) {
         self.input.write_all(b"go\n").expect("its input");
     }
@@ -88,7 +88,7 @@ pub fn say(what: impl std::fmt::Display) {
     std::io::stdout().flush().expect("its output");
 }
 
-/// In a child: waits until its parent lets it go on.
+/// In a child: waits until its parent lets it continue.
 pub fn go() {
     std::io::stdin().read_line(&mut String::new()).expect("its input");
 }

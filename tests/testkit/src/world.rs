@@ -25,6 +25,9 @@ pub type Manager = ConnectionManager<MysqlConnection>;
 /// Enough for whatever the test does not want to wait for.
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// Nothing that works takes so long, not even a program that starts three servers while four others are tested.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 pub fn server() -> &'static Server {
     Server::shared()
 }
@@ -153,21 +156,23 @@ pub fn is_in_state(id: u64, state: &str) -> bool {
     number(&mut connect(), &count_of_sessions(id, state)) == Some(1)
 }
 
-/// MySQL's process list fails as long as any session runs a statement with a character beyond `utf8mb3`.
+/// The table of sessions: `ID`, `STATE`, `DB`, `INFO`.
+///
+/// MySQL's other one fails as long as any session runs a statement with a character beyond `utf8mb3`.
+pub fn process_list() -> &'static str {
+    if is_mysql() { "performance_schema.processlist" } else { "information_schema.PROCESSLIST" }
+}
+
 fn count_of_sessions(id: u64, state: &str) -> String {
-    let (table, prefix) = match is_mysql() {
-        true => ("performance_schema.threads", "PROCESSLIST_"),
-        false => ("information_schema.PROCESSLIST", ""),
-    };
-    let condition = if state.is_empty() { String::new() } else { format!(" AND {prefix}STATE = '{state}'") };
-    format!("SELECT COUNT(*) AS number FROM {table} WHERE {prefix}ID = {id}{condition}")
+    let condition = if state.is_empty() { String::new() } else { format!(" AND STATE = '{state}'") };
+    format!("SELECT COUNT(*) AS number FROM {} WHERE ID = {id}{condition}", process_list())
 }
 
 #[track_caller]
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < SOON, "waited {SOON:?} in vain for {what}");
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -41,9 +41,9 @@ impl Tasks {
 
     /// Each future is polled, and perhaps dropped, on this thread.
     pub fn run_sections(&self, orders: &Orders, thread: u8, control: &Control, watch: &Watch) {
-        let Orders { seed, process, life, locking, hasty, .. } = *orders;
+        let Orders { process, life, locking, .. } = *orders;
         let performer = Performer { process, life, thread, locking, locks: None };
-        let mut planner = Planner::new(seed, process, life, thread, hasty);
+        let mut planner = Planner::new(orders, thread);
         while control.may_go_on() {
             let (plan, manner) = (planner.next_plan(), planner.next_manner());
             watch.begin(thread, plan.number);

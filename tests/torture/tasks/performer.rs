@@ -6,12 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{
-    Connection as _, MysqlConnection, QueryableByName,
-    result::Error,
-    sql_query,
-    sql_types::{BigInt, Text},
-};
+use diesel::{Connection as _, MysqlConnection, result::Error, sql_query, sql_types::Text};
 use diesel_async::{RunQueryDsl, TransactionManager};
 use diesel_named_lock::{
     NamedLockError,
@@ -29,7 +24,8 @@ use crate::{
     look,
     message::Message,
     performer::{Chosen, Performer},
-    tables::{NAMES, READ_COUNTER, Value, event, update},
+    subject::all_locks,
+    tables::{READ_COUNTER, Value, event, update},
     violation::{Kind, Violation},
     workload::{End, Manner, Plan},
 };
@@ -47,7 +43,7 @@ pub struct TaskPerformer<'t> {
     pub manner: Manner,
 }
 
-/// What the work has seen.
+/// What the closure has seen.
 struct Seen {
     begun: Instant,
     waited: OnceLock<Duration>,
@@ -60,7 +56,7 @@ impl TaskPerformer<'_> {
     pub fn perform<P: ConnectionPool>(self, locks: &NamedLockPool<P>) {
         let Self { performer, plan, manner, .. } = self;
         let order = Order {
-            names: self.names(),
+            subject: plan.subject.clone(),
             timeout: plan.timeout,
             reentrant: plan.reentrant,
             transaction: plan.transaction,
@@ -84,13 +80,13 @@ impl TaskPerformer<'_> {
             Ok(None) => Verdict { outcome: Outcome::Dropped, alone: false },
             Ok(Some(told)) => told.as_ref().copied().unwrap_or_else(told_by),
         };
-        let (section, locks, connection) = (performer.section_id(plan.number), plan.locks.len(), seen.connection.get());
+        let (section, connection) = (performer.section_id(plan.number), seen.connection.get());
         Message::Section(Report {
             section,
             connection: connection.copied(),
             in_turn: manner.in_turn,
             by_guard: manner.guard,
-            locks,
+            updates: plan.subject.counters().len(),
             timeout: plan.timeout,
             waited,
             outcome,
@@ -106,16 +102,12 @@ impl TaskPerformer<'_> {
         dropping::given_up().into_iter().for_each(|session| self.gives_up(session));
     }
 
-    fn names(self) -> Vec<&'static str> {
-        self.plan.locks.iter().map(|&lock| NAMES[lock]).collect()
-    }
-
     fn check_out<P: ConnectionPool>(self, pool: &P) -> P::Connection {
         self.runtime.block_on(pool.get()).unwrap_or_else(|error| panic!("no connection: {error}"))
     }
 
-    async fn look_at<C: NamedLockConnection>(self, conn: &mut C, locks: &[&str]) -> Option<u64> {
-        look::judge(sql_query(look::query()).get_result(conn).await, locks, self.performer)
+    async fn look_at<C: NamedLockConnection>(self, conn: &mut C, kinds: &[&str]) -> Option<u64> {
+        look::judge(sql_query(look::query()).get_result(conn).await, kinds, self.performer)
     }
 
     async fn on_borrowed<C: NamedLockConnection>(self, conn: &mut C, lock: &NamedLock, seen: &Seen) -> Told {
@@ -159,35 +151,36 @@ impl TaskPerformer<'_> {
         Ok(of_section(&value, guard.release().await.err().as_ref()))
     }
 
-    /// A read-modify-write of the counter of every lock, with nothing but the locks to protect it.
+    /// A read-modify-write of the counter of every lock that it has alone, with nothing but the locks to protect it.
     async fn work<C: NamedLockConnection>(self, conn: &mut C, seen: &Seen) -> Result<(), WorkError> {
-        let (plan, names) = (self.plan, self.names());
+        let plan = self.plan;
+        let (shares, counters) = (plan.subject.shares(), plan.subject.counters());
         seen.waited.get_or_init(|| seen.begun.elapsed());
         if self.manner.in_turn {
-            let connection = self.look_at(conn, &names).await;
+            let connection = self.look_at(conn, &plan.subject.kinds()).await;
             connection.into_iter().for_each(|id| seen.connection.set(id).expect("it is new"));
         }
         let section = self.performer.section_id(plan.number).0;
-        for name in &names {
-            conn.execute_returning_count(event(section, name, "enter")).await?;
+        for share in &shares {
+            conn.execute_returning_count(event(section, *share, "enter")).await?;
         }
         if plan.leaves_open {
             C::TransactionManager::begin_transaction(conn).await?;
         }
         let mut read = Vec::new();
-        for name in &names {
+        for name in &counters {
             read.push(sql_query(READ_COUNTER).bind::<Text, _>(name).get_result::<Value>(conn).await?.value);
         }
         if let Some(time) = plan.dawdle {
             sleep(time).await;
         }
-        for (name, value) in names.iter().zip(read) {
+        for (name, value) in counters.iter().zip(read) {
             if conn.execute_returning_count(update(name, section, value + 1)).await? != 1 {
                 return Err(Error::NotFound.into());
             }
         }
-        for name in &names {
-            conn.execute_returning_count(event(section, name, "leave")).await?;
+        for share in &shares {
+            conn.execute_returning_count(event(section, *share, "leave")).await?;
         }
         match plan.end {
             End::Ok => Ok(()),
@@ -218,17 +211,9 @@ impl TaskPerformer<'_> {
 
     /// `None` if the one that looks was struck.
     fn holds_any(self, looks: &mut Option<MysqlConnection>, connection: u64) -> Option<bool> {
-        #[derive(QueryableByName)]
-        struct Held {
-            #[diesel(sql_type = BigInt)]
-            held: i64,
-        }
-
         let mut conn = looks.take().or_else(|| MysqlConnection::establish(self.url).ok())?;
-        let held = NAMES.map(|name| format!("COALESCE(IS_USED_LOCK('{name}') = {connection}, 0)")).join(" + ");
-        let query = sql_query(format!("SELECT CAST({held} AS SIGNED) AS held"));
-        let Held { held } = diesel::RunQueryDsl::get_result(query, &mut conn).ok()?;
+        let held = look::holds_any(&mut conn, connection, all_locks()).ok()?;
         *looks = Some(conn);
-        Some(held > 0)
+        Some(held)
     }
 }

@@ -1,0 +1,59 @@
+//! The log lines of a section. The times and the connection are in the text, too, because most loggers show no key-values by
+//! default.
+
+use std::time::Duration;
+
+use log::{debug, warn};
+
+use crate::{error::NamedLockError, log_target::TARGET, section::Hold};
+
+pub(crate) fn acquired(hold: &Hold, waited: Duration) {
+    let (names, connection) = (hold.names(), hold.session().get());
+    debug!(
+        target: TARGET, waited:?, connection;
+        "acquired {names} on connection {connection}: waited {waited:.3?}"
+    );
+}
+
+pub(crate) fn ended(hold: &Hold, waited: Duration, held: Duration, error: Option<&NamedLockError>) {
+    let (names, connection) = (hold.names(), hold.session().get());
+    match error {
+        None => debug!(
+            target: TARGET, waited:?, held:?, connection;
+            "released {names} on connection {connection}: waited {waited:.3?}, held {held:.3?}"
+        ),
+        Some(error) => warn!(
+            target: TARGET, waited:?, held:?, connection;
+            "{error} (connection {connection}: waited {waited:.3?}, held {held:.3?})"
+        ),
+    }
+}
+
+/// The locks are kept for the next section on this connection.
+pub(crate) fn kept(hold: &Hold, waited: Duration, held: Duration) {
+    let (names, connection) = (hold.names(), hold.session().get());
+    debug!(
+        target: TARGET, waited:?, held:?, connection;
+        "keeping {names} on connection {connection} for the next section: waited {waited:.3?}, held {held:.3?}"
+    );
+}
+
+/// The next section did not come.
+pub(crate) fn kept_in_vain(hold: &Hold, released: &Result<(), NamedLockError>) {
+    let (names, connection) = (hold.names(), hold.session().get());
+    match released {
+        Ok(()) => debug!(target: TARGET, connection; "released {names} on connection {connection}"),
+        Err(error) => warn!(
+            target: TARGET, connection;
+            "{names} on connection {connection}, kept and then not used: {error}"
+        ),
+    }
+}
+
+#[cfg(feature = "async")]
+pub(crate) fn dropped(hold: &Hold) {
+    let (names, connection) = (hold.names(), hold.session().get());
+    // Not known before the first answer.
+    let on = if connection == 0 { String::new() } else { format!(" on connection {connection}") };
+    warn!(target: TARGET, connection; "{names}: dropped before its release{on}, the session is killed");
+}
