@@ -5,12 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::connection::SimpleConnection;
+use diesel::{connection::SimpleConnection, r2d2::Pool};
 use diesel_named_lock::quorum::{NodeState, QuorumError};
 use testkit::{
     clusters::{resume, stop},
     proxy::Proxy,
-    world::{fresh, id, number, wait_until},
+    world::{Manager, fresh, id, number, wait_until},
 };
 
 use crate::stage::*;
@@ -278,4 +278,26 @@ fn connections_that_are_silent_for_ever_do_not_keep_out_a_node_that_answers_othe
         guard.release().unwrap();
         all
     });
+}
+
+/// A firewall that forgets connections lets new ones through: without a bound, each section would leave one more thread behind.
+#[test]
+fn a_node_for_which_32_threads_wait_is_not_asked_until_they_have_their_answers() {
+    let (b, c) = (Proxy::to(&servers()[1]), Proxy::to(&servers()[2]));
+    let pool = |url| Pool::builder().max_size(40).min_idle(Some(0)).build_unchecked(Manager::new(url));
+    let pools = [servers()[0].url(), b.url(), c.url()].map(pool);
+    let quorum = nodes_of(&pools).answer_within(SHORT).build().unwrap();
+    let name = fresh("waited_for");
+    let guards: Vec<_> = (0..32).map(|each| quorum.acquire(&lock(&format!("{name}_{each}"))).unwrap()).collect();
+    b.silence();
+    guards.into_iter().for_each(|guard| guard.release().expect("two have confirmed"));
+    // So that it needs the node.
+    drop(c);
+    let run = || quorum.run(&lock(&name).timeout(Duration::from_millis(100)), |_| Outcome::Ok(()));
+    wait_until("the node to answer others", || {
+        let error = run().expect_err("no thread of that section waits for the node").to_string();
+        error.contains("32 threads still wait for it")
+    });
+    b.resume();
+    wait_until("the node to be used again", || run().is_ok());
 }
