@@ -23,7 +23,7 @@ const REFUSING: &str = "mysql://root@127.0.0.1:1/test";
 #[test]
 fn one_node_that_refuses_connections_is_done_without() {
     let [a, b, _] = urls(servers());
-    let quorum = nodes([a, b, REFUSING]).answer_within(SHORT).build().unwrap();
+    let quorum = nodes([a, b, REFUSING]).answer_within(ANSWER_WITHIN).build().unwrap();
     let name = fresh("refusing");
     let guard = quorum.acquire(&lock(&name)).unwrap();
     assert_eq!(guard.nodes(), ["a", "b"]);
@@ -31,7 +31,7 @@ fn one_node_that_refuses_connections_is_done_without() {
     // Now it is known to be down, and costs nothing.
     let start = Instant::now();
     quorum.run(&lock(&name), |_| Outcome::Ok(())).unwrap();
-    assert!(start.elapsed() < SHORT, "it was asked again");
+    assert!(start.elapsed() < ANSWER_WITHIN, "it was asked again");
     assert_free(servers(), &name);
 }
 
@@ -74,7 +74,7 @@ fn with_silent_b(test: impl FnOnce(&TestQuorum, &Proxy, &str)) {
     let proxy = Proxy::to(&servers()[1]);
     let [a, _, c] = urls(servers());
     let pools = [a, proxy.url(), c].map(pool_to);
-    let quorum = nodes_of(&pools).answer_within(SHORT).build().unwrap();
+    let quorum = nodes_of(&pools).answer_within(ANSWER_WITHIN).build().unwrap();
     let name = fresh("silent");
     quorum.run(&lock(&name), |_| Outcome::Ok(())).expect("a section");
     wait_until("an idle connection", || pools.iter().all(|pool| pool.state().idle_connections > 0));
@@ -90,10 +90,10 @@ fn a_node_that_is_silent_costs_one_section_its_time_for_an_answer_and_the_next_o
         proxy.silence();
         let start = Instant::now();
         quorum.run(&lock(name), |_| Outcome::Ok(())).unwrap();
-        assert!(start.elapsed() >= SHORT * 4 / 5, "nobody waited for it");
+        assert!(start.elapsed() >= ANSWER_WITHIN * 4 / 5, "nobody waited for it");
         let start = Instant::now();
         quorum.run(&lock(name), |_| Outcome::Ok(())).unwrap();
-        assert!(start.elapsed() < SHORT, "it was waited for again");
+        assert!(start.elapsed() < ANSWER_WITHIN, "it was waited for again");
     });
 }
 
@@ -107,7 +107,7 @@ fn a_node_that_goes_silent_in_a_section_does_not_hold_up_its_end() {
             Outcome::Ok(())
         });
         section.expect("two have confirmed");
-        assert!(ended.elapsed() < SHORT, "it was waited for: {:?}", ended.elapsed());
+        assert!(ended.elapsed() < ANSWER_WITHIN, "it was waited for: {:?}", ended.elapsed());
     });
 }
 
@@ -254,7 +254,8 @@ fn a_section_that_does_not_wait_runs_although_a_node_goes_silent_and_blames_no_o
         let section = quorum.try_run(&lock(name), |_| Outcome::Ok(()));
         assert_eq!(section.expect("two of three"), Some(()));
         let guard = quorum.acquire(&lock(name)).unwrap();
-        assert_eq!(guard.nodes(), ["a", "c"]);
+        // The other one may be back: its new connections get through.
+        assert!(["a", "c"].iter().all(|node| guard.nodes().contains(node)), "{:?}", guard.nodes());
         guard.release().unwrap();
     });
 }
