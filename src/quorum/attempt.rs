@@ -16,6 +16,7 @@ use super::{
     links::Links,
     members::Members,
     node_set::NodeSet,
+    part::Part,
     protocol::{Answer, Order, Protocol, Step},
     same_server::find_same_server,
 };
@@ -26,13 +27,10 @@ use crate::{
     idle_limit::IdleLimit,
     lock::NamedLock,
     name::LockName,
-    statement::whereabouts::Whereabouts,
 };
 
 /// How long a release waits for more confirmations than it needs.
 const GRACE: Duration = Duration::from_millis(20);
-/// How long what a node said about itself is taken for true.
-const KNOWN_FOR: Duration = Duration::from_secs(1);
 /// After so many questions without an answer, a node is lost. The server frees the lock after all of an idle limit.
 const UNANSWERED: u32 = 2;
 
@@ -52,27 +50,6 @@ where
     left_open: Option<(usize, NamedLockError)>,
 }
 
-/// What an attempt knows of one node.
-struct Part {
-    /// Where it leads, once it is connected.
-    found: Option<Whereabouts>,
-    /// When it was asked for that.
-    asked: Instant,
-    state: NodeState,
-}
-
-impl Part {
-    fn learn(&mut self, found: Option<Whereabouts>) {
-        if found.is_some() {
-            (self.found, self.asked) = (found, Instant::now());
-        }
-    }
-
-    fn is_known(&self) -> bool {
-        self.found.is_some() && self.asked.elapsed() < KNOWN_FOR
-    }
-}
-
 /// Why an attempt has ended without the lock. Nothing is held.
 pub(super) enum NotAcquired {
     TimedOut,
@@ -90,8 +67,7 @@ where
         let longest_silence = Duration::from_secs(limit.seconds()) * UNANSWERED / QUESTIONS_PER_LIMIT;
         let members = Arc::new(Members::new(nodes.rules, longest_silence));
         let common = Arc::new(Common { answers: Answers::new(), members, lock, limit, deadline });
-        let part = |_| Part { found: None, asked: Instant::now(), state: NodeState::NotAsked };
-        let (protocol, parts) = (Protocol::new(nodes.rules), nodes.all.iter().map(part).collect());
+        let (protocol, parts) = (Protocol::new(nodes.rules), nodes.all.iter().map(|_| Part::new()).collect());
         Self {
             links: Links::new(&nodes.all, common.clone()),
             nodes,
@@ -143,9 +119,7 @@ where
     pub(super) fn finish(&mut self) -> Result<(), QuorumError> {
         self.is_ending = true;
         let members = self.common.members.end();
-        for node in (self.protocol.held() - members).iter() {
-            self.parts[node].state = NodeState::Failed("lost while the closure ran".to_owned());
-        }
+        self.look_at_members();
         for node in (self.all() - members).iter() {
             // Releases what the session may hold nevertheless.
             self.links.dismiss(node);
@@ -165,6 +139,17 @@ where
         }
     }
 
+    /// Which nodes are members, and why others no longer are.
+    pub(super) fn look_at_members(&mut self) {
+        let members = self.members().present();
+        for node in members.iter() {
+            self.parts[node].state = NodeState::Held;
+        }
+        for node in (self.protocol.held() - members).iter() {
+            self.parts[node].state = NodeState::Failed(format!("lost before the end: {}", self.members().reason(node)));
+        }
+    }
+
     /// Lends the connection of the home, or of the next member if the home has just been lost, with the number of its node.
     ///
     /// While the lock was waited for, or held, another server may have been promoted. So if what is known of a node is old, the node is asked
@@ -179,11 +164,11 @@ where
             let (guard, found) = match said.or_else(|| self.links.abandon(node)) {
                 Some(Said::Lent(guard, found)) => (guard, found),
                 other => {
-                    self.parts[node].state = match other {
-                        Some(Said::Failed(state)) => state,
-                        _ => NodeState::Silent,
+                    let reason = match other {
+                        Some(Said::Failed(NodeState::Failed(reason))) => reason,
+                        _ => "no answer in time".to_owned(),
                     };
-                    self.common.members.lose_node(node);
+                    self.common.members.lose_node(node, reason);
                     // Perhaps it is back before the end.
                     self.links.look_out(node);
                     continue;
@@ -354,7 +339,7 @@ where
                 Answer::Done
             }
             Said::Granted => {
-                part.state = NodeState::NotAsked;
+                part.state = NodeState::Held;
                 self.common.members.grant(node);
                 Answer::Done
             }

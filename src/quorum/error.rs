@@ -2,7 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{error::NamedLockError, holder::SessionInfo, name::LockName};
+use crate::{connection_id::ConnectionId, error::NamedLockError, holder::SessionInfo, name::LockName};
+
+type Diesel = diesel::result::Error;
 
 /// The error of a section over a quorum: what happened to which lock on which nodes, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +61,10 @@ pub enum QuorumError {
 
     /// The closure has run, but at its end too few nodes confirmed that they had been held to the end. Another section may have run at the same
     /// time. A node that can't be reached may keep the lock for the [idle limit](crate::NamedLock::idle_limit).
+    ///
+    /// Also returned by [`QuorumGuard::with_conn`](super::QuorumGuard::with_conn) if the lock is lost already.
     #[error(
-        "named lock `{name}` was not held to the end on enough of its nodes{}{}: the closure ran, but perhaps not alone; check \
+        "named lock `{name}` was not held to the end on enough of its nodes{}{}: the section ran, but perhaps not alone; check \
          what it wrote before you run it again",
         among(.required),
         of(.nodes)
@@ -137,7 +141,9 @@ pub enum NodeState {
     Failed(String),
     /// It did not answer in time.
     Silent,
-    /// It was not asked for the lock, or has not been asked to confirm.
+    /// It granted the lock, and is not known to be lost.
+    Held,
+    /// It was not asked for the lock.
     NotAsked,
 }
 
@@ -151,6 +157,7 @@ impl fmt::Display for NodeReport {
             NodeState::Confirmed => write!(f, "held to the end"),
             NodeState::Failed(reason) => write!(f, "failed ({reason})"),
             NodeState::Silent => write!(f, "gave no answer in time"),
+            NodeState::Held => write!(f, "held"),
             NodeState::NotAsked => write!(f, "not asked"),
         }
     }
@@ -175,12 +182,14 @@ pub(super) fn reason(error: &NamedLockError) -> String {
         NamedLockError::Lost { connection_id, source: Some(source), .. } => {
             format!("connection {connection_id} did not confirm: {source}")
         }
-        NamedLockError::Lost { connection_id, source: None, .. } => {
-            format!("connection {connection_id} did not hold the lock any more")
-        }
+        NamedLockError::Lost { connection_id, source: None, .. } => no_longer_held(*connection_id),
         NamedLockError::Broken { source, .. } | NamedLockError::Refused { r#source, .. } => source.to_string(),
         error => error.to_string(),
     }
+}
+
+pub(super) fn no_longer_held(connection_id: ConnectionId) -> String {
+    format!("connection {connection_id} did not hold the lock any more")
 }
 
 /// The error of a quorum that can't exist, or of a lock that it can't have. No I/O took place.
@@ -199,8 +208,8 @@ pub enum InvalidQuorum {
     /// The time for an answer is zero or too long.
     #[error("invalid time for an answer {0:?}: must be from 1 millisecond to 1 hour")]
     AnswerWithin(Duration),
-    /// The lock is one over several names, a permit or shared.
-    #[error("lock `{0}` can't be held by a quorum: use a `NamedLock` with one name")]
+    /// The lock is one over several names, a permit, shared, or reentrant.
+    #[error("lock `{0}` can't be held by a quorum: use a `NamedLock` with one name, without `reentrant()`")]
     UnsupportedLock(LockName),
 }
 
@@ -210,9 +219,26 @@ impl From<NamedLockError> for QuorumError {
     }
 }
 
-/// For `?` in the closure.
-impl From<diesel::result::Error> for QuorumError {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Lock(error.into())
+/// For `?` in the closure. An error of this crate inside Diesel's error becomes itself again.
+impl From<Diesel> for QuorumError {
+    fn from(error: Diesel) -> Self {
+        match error {
+            Diesel::QueryBuilderError(inner) => match inner.downcast() {
+                Ok(ours) => *ours,
+                Err(inner) => Self::Lock(Diesel::QueryBuilderError(inner).into()),
+            },
+            error => Self::Lock(error.into()),
+        }
+    }
+}
+
+/// For code that returns Diesel's error. Every error that was not Diesel's is put into a
+/// [`QueryBuilderError`](diesel::result::Error::QueryBuilderError), from which `?` into a [`QuorumError`] recovers it.
+impl From<QuorumError> for Diesel {
+    fn from(error: QuorumError) -> Self {
+        match error {
+            QuorumError::Lock(error) => error.into(),
+            error => Self::QueryBuilderError(Box::new(error)),
+        }
     }
 }

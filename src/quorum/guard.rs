@@ -36,11 +36,6 @@ where
         Self { attempt, turn: Some(turn) }
     }
 
-    /// Releases what is held, without a closure that has run.
-    pub(super) fn give_up(mut self) {
-        let _ = self.finish();
-    }
-
     /// The turn belongs to no thread from now on.
     pub(super) fn detach(&self) {
         self.turn.iter().for_each(Turn::detach);
@@ -56,13 +51,41 @@ where
     ///
     /// # Errors
     ///
-    /// Returns [`QuorumError::NoMajority`] if so many nodes are lost that the lock is. `work` has not run. The release then returns
-    /// [`QuorumError::Lost`].
+    /// Returns [`QuorumError::Lost`] if the lock is lost. This `work` has not run, but what ran under the guard before may not have been alone.
     pub fn with_conn<T>(&mut self, work: impl FnOnce(&mut PooledConnection<M>) -> T) -> Result<T, QuorumError> {
-        let Some((node, guard)) = self.attempt.lend() else { return Err(self.attempt.no_majority()) };
+        self.lend_to(work).ok_or_else(|| self.attempt.lost())
+    }
+
+    /// `None`: the lock is lost.
+    fn lend_to<T>(&mut self, work: impl FnOnce(&mut PooledConnection<M>) -> T) -> Option<T> {
+        let Some((node, guard)) = self.attempt.lend() else {
+            self.attempt.look_at_members();
+            return None;
+        };
         let attempt = &mut self.attempt;
         let mut lent = scopeguard::guard(guard, |guard| attempt.take_back(node, guard));
-        Ok(work(&mut lent))
+        Some(work(&mut lent))
+    }
+
+    /// Runs `work` as the only one, and releases the lock.
+    pub(super) fn run<T, E>(mut self, work: impl FnOnce(&mut PooledConnection<M>) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<QuorumError>,
+    {
+        let Some(value) = self.lend_to(work) else {
+            // Nothing has run.
+            let error = self.attempt.no_majority();
+            let _ = self.finish();
+            return Err(error.into());
+        };
+        match (value, self.release()) {
+            (Ok(_), Err(error)) => Err(error.into()),
+            (value, Ok(())) => value,
+            (Err(error), Err(lost)) => {
+                warn!(target: TARGET, "{lost}");
+                Err(error)
+            }
+        }
     }
 
     /// Returns whether the lock is known to be lost: so many nodes are that the rest is no majority. Once `true`, it stays `true`, and the

@@ -25,6 +25,8 @@ struct Known {
     lost_early: NodeSet,
     /// When each node granted the lock, or when the last answered question was sent.
     heard: Vec<Instant>,
+    /// Why each node was lost.
+    reasons: Vec<String>,
     /// The thread of each node that is listened to.
     speakers: Vec<Option<usize>>,
 }
@@ -39,8 +41,9 @@ pub(super) struct Voice {
 impl Members {
     pub(super) fn new(rules: Rules, longest_silence: Duration) -> Self {
         let heard = vec![Instant::now(); rules.nodes];
+        let reasons = vec!["no answer for too long".to_owned(); rules.nodes];
         let (lost_early, speakers) = (NodeSet::default(), vec![None; rules.nodes]);
-        let known = Known { membership: None, has_ended: false, lost_early, heard, speakers };
+        let known = Known { membership: None, has_ended: false, lost_early, heard, reasons, speakers };
         Self { rules, longest_silence, known: Mutex::new(known), loss: Condvar::new() }
     }
 
@@ -108,19 +111,25 @@ impl Members {
         }
     }
 
-    pub(super) fn lose(&self, Voice { node, thread }: Voice) {
+    pub(super) fn lose(&self, Voice { node, thread }: Voice, reason: String) {
         if self.lock().speakers[node] == Some(thread) {
-            self.lose_node(node);
+            self.lose_node(node, reason);
         }
     }
 
-    pub(super) fn lose_node(&self, node: usize) {
+    pub(super) fn lose_node(&self, node: usize, reason: String) {
         let mut known = self.lock();
+        known.reasons[node] = reason;
         if known.membership.is_none() {
             known.lost_early.insert(node);
         }
         known.open().into_iter().for_each(|membership| membership.lose(node));
         self.loss.notify_all();
+    }
+
+    /// Why a node that is no member any more was lost.
+    pub(super) fn reason(&self, node: usize) -> String {
+        self.lock().reasons[node].clone()
     }
 
     /// Those that are not lost.
@@ -190,6 +199,10 @@ mod tests {
         Voice { node, thread: node }
     }
 
+    fn killed() -> String {
+        "killed".to_owned()
+    }
+
     fn nodes<const N: usize>(nodes: [usize; N]) -> NodeSet {
         nodes.into_iter().collect()
     }
@@ -198,7 +211,7 @@ mod tests {
     fn a_node_that_is_acquired_again_counts_once_a_majority_has_answered_since() {
         let members = of_three(FOR_EVER);
         let before = Instant::now();
-        members.lose(of(2));
+        members.lose(of(2), killed());
         members.acquire(of(2));
         for node in [0, 1, 2] {
             members.hear(of(node), before);
@@ -216,8 +229,8 @@ mod tests {
     #[test]
     fn a_lock_that_was_lost_stays_lost() {
         let members = of_three(FOR_EVER);
-        members.lose(of(1));
-        members.lose(of(2));
+        members.lose(of(1), killed());
+        members.lose(of(2), killed());
         assert!(members.is_lost() && members.lost(FOR_EVER));
         for node in [1, 2] {
             members.acquire(of(node));
@@ -231,7 +244,7 @@ mod tests {
     #[test]
     fn a_thread_that_nobody_listens_to_any_more_says_nothing() {
         let members = of_three(FOR_EVER);
-        members.lose(of(2));
+        members.lose(of(2), killed());
         members.listen_to(2, Some(7));
         members.acquire(of(2));
         members.hear(of(2), Instant::now());
@@ -239,9 +252,9 @@ mod tests {
             members.hear(of(node), Instant::now());
         }
         assert_eq!(members.present(), nodes([0, 1]), "its session is another one than that of the new thread");
-        members.lose(of(0));
+        members.lose(of(0), killed());
         members.listen_to(1, None);
-        members.lose(of(1));
+        members.lose(of(1), killed());
         assert_eq!(members.present(), nodes([1]));
     }
 
@@ -249,7 +262,7 @@ mod tests {
     fn a_node_that_was_lost_before_the_closure_began_is_no_member() {
         let members = Members::new(Rules::new(3, None), FOR_EVER);
         members.listen_to(0, Some(0));
-        members.lose(of(0));
+        members.lose(of(0), killed());
         members.begin(NodeSet::first(3));
         assert_eq!(members.present(), nodes([1, 2]));
     }
@@ -269,7 +282,7 @@ mod tests {
         assert!(members.is_open());
         assert_eq!(members.end(), nodes([0, 1, 2]));
         assert!(!members.is_open());
-        members.lose(of(0));
+        members.lose(of(0), killed());
         members.acquire(of(0));
         assert_eq!(members.present(), nodes([0, 1, 2]));
     }

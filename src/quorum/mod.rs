@@ -11,6 +11,7 @@ mod members;
 mod membership;
 mod node;
 mod node_set;
+mod part;
 mod protocol;
 mod same_server;
 mod worker;
@@ -18,7 +19,6 @@ mod worker;
 use std::{convert::Infallible, fmt, sync::Arc, thread, time::Duration};
 
 use diesel::r2d2::{ManageConnection, PooledConnection};
-use log::warn;
 
 use self::{
     attempt::{Attempt, NotAcquired},
@@ -37,7 +37,6 @@ use crate::{
     error::NamedLockError,
     idle_limit::IdleLimit,
     lock::NamedLock,
-    log_target::TARGET,
     name::LockName,
     queue::line::{self, NoTurn, Queue},
 };
@@ -112,7 +111,7 @@ type Turn = line::Turn<LockName, Infallible>;
 /// # What it does not promise
 ///
 /// * **A section that ends as [`Lost`](QuorumError::Lost) may overlap one that ends as `Ok`**, until it learns of the loss. Write through the
-///   connection that the closure gets, or use a [fencing token](crate::docs::fencing). If all closures run on the same
+///   connection that the closure gets, or use a [fencing token](crate::docs::fencing) from a table that is one for all nodes. If all closures run on the same
 ///   [`required_home`](QuorumBuilder::required_home), its lock excludes them as that of one server does.
 /// * **The nodes must be the same for all programs**: the same names for the same servers, each reached directly. A virtual address, a DNS name or
 ///   a proxy that leads to another server after a failover is **not safe**. This crate leaves out a node that leads elsewhere than before, but
@@ -171,7 +170,7 @@ where
         F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
     {
         let guard = self.enter(lock).map_err(|error| error.explained(lock))?;
-        run_in(guard, work)
+        guard.run(work)
     }
 
     /// Runs `work` if the lock is free. Does not wait for the lock: returns `Ok(None)` if another thread or session holds it.
@@ -188,7 +187,7 @@ where
     {
         let lock = lock.clone().no_wait();
         match self.enter(&lock) {
-            Ok(guard) => run_in(guard, work).map(Some),
+            Ok(guard) => guard.run(work).map(Some),
             Err(NotEntered::TimedOut { .. }) => Ok(None),
             Err(error) => Err(error.explained(&lock).into()),
         }
@@ -290,30 +289,6 @@ where
                 QuorumError::Timeout { name: lock.names()[0].clone(), waited, nodes }
             }
             Self::Error(error) => error,
-        }
-    }
-}
-
-fn run_in<M, T, E, F>(mut guard: QuorumGuard<M>, work: F) -> Result<T, E>
-where
-    M: ManageConnection,
-    PooledConnection<M>: NamedLockConnection + Send + 'static,
-    E: From<QuorumError>,
-    F: FnOnce(&mut PooledConnection<M>) -> Result<T, E>,
-{
-    let value = match guard.with_conn(work) {
-        Ok(value) => value,
-        Err(error) => {
-            guard.give_up();
-            return Err(error.into());
-        }
-    };
-    match (value, guard.release()) {
-        (Ok(_), Err(error)) => Err(error.into()),
-        (value, Ok(())) => value,
-        (Err(error), Err(lost)) => {
-            warn!(target: TARGET, "{lost}");
-            Err(error)
         }
     }
 }

@@ -13,7 +13,7 @@ use diesel::r2d2::{ManageConnection, PooledConnection};
 use log::warn;
 
 use super::{
-    error::{NodeState, reason},
+    error::{NodeState, no_longer_held, reason},
     link::{Common, Guard, Said, Task},
     members::Voice,
     node::Node,
@@ -136,9 +136,9 @@ where
             Seat::Holding(_) | Seat::Lent(..) => {}
         }
         match self.still_holds() {
-            Some(true) => members.hear(self.voice, sent),
-            Some(false) => {
-                members.lose(self.voice);
+            Some(Ok(())) => members.hear(self.voice, sent),
+            Some(Err(reason)) => {
+                members.lose(self.voice, reason);
                 // The closure still has the connection of one that was lent.
                 if matches!(self.seat, Seat::Holding(_)) {
                     self.leave();
@@ -170,17 +170,21 @@ where
         }
     }
 
-    /// `None`: it could not be asked.
-    fn still_holds(&mut self) -> Option<bool> {
-        match &mut self.seat {
-            Seat::Holding(guard) => Some(guard.still_holds().is_ok_and(|holds| holds)),
+    /// `None`: it could not be asked. The error is why it does not.
+    fn still_holds(&mut self) -> Option<Result<(), String>> {
+        let (session, holds) = match &mut self.seat {
+            Seat::Holding(guard) => match guard.still_holds() {
+                Ok(holds) => (guard.connection_id(), holds),
+                Err(error) => return Some(Err(reason(&error))),
+            },
             // Any session may ask who holds a lock.
             Seat::Lent(session, _) => {
                 let mut conn = self.node.pool.get_timeout(self.node.answer_within).ok()?;
-                is_held_by(&mut conn, self.common.name(), *session, self.run.as_ref()?)
+                (*session, is_held_by(&mut conn, self.common.name(), *session, self.run.as_ref()?)?)
             }
-            Seat::Empty | Seat::Connected(_) => None,
-        }
+            Seat::Empty | Seat::Connected(_) => return None,
+        };
+        Some(if holds { Ok(()) } else { Err(no_longer_held(session)) })
     }
 
     fn carry_out(&mut self, order: Order) -> Said<M> {
@@ -197,9 +201,10 @@ where
         let mut conn = match self.node.pool.get_timeout(self.node.answer_within * 9 / 10) {
             Ok(conn) => conn,
             Err(error) => {
-                if !self.node.is_exhausted() {
-                    self.node.mark_down(&NodeState::Failed(error.to_string()));
+                if self.node.is_exhausted() {
+                    return failed("no connection of its pool was free; make the pool larger");
                 }
+                self.node.mark_down(&NodeState::Failed(error.to_string()));
                 return failed(error);
             }
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel_named_lock::quorum::NodeState;
+use diesel_named_lock::quorum::{NodeState, QuorumError};
 use testkit::{
     clusters::{resume, stop},
     world::{SOON, fresh, id, wait_until},
@@ -21,15 +21,23 @@ fn a_session_that_is_killed_is_noticed_and_one_of_three_costs_nothing() {
     assert!(!guard.is_lost() && !guard.watch().lost(Duration::ZERO));
     guard.release().expect("two of three");
 
-    let guard = quorum.acquire(&often).unwrap();
+    let mut guard = quorum.acquire(&often).unwrap();
     let held = holders(servers(), &name);
     kill_session(&servers()[0], held[0].unwrap());
     kill_session(&servers()[2], held[2].unwrap());
     assert!(guard.watch().lost(SOON), "in vain");
     assert!(guard.is_lost());
+    let refused = guard.with_conn(|_| unreachable!("it is lost")).map(|()| "run").expect_err("one of three");
+    assert!(!refused.is_transient(), "{refused}");
+    assert_eq!(*state(&refused, "b"), NodeState::Held, "{refused}");
     let lost = guard.release().expect_err("one of three");
     assert_eq!(*state(&lost, "b"), NodeState::Confirmed, "{lost}");
-    assert_failed(&lost, "a", "lost while the closure ran");
+    for error in [refused, lost] {
+        assert!(matches!(error, QuorumError::Lost { .. }), "{error}");
+        for node in ["a", "c"] {
+            assert_failed(&error, node, "lost before the end: ");
+        }
+    }
     assert_free(servers(), &name);
 }
 
@@ -46,7 +54,7 @@ fn the_homes_session_is_watched_while_the_closure_uses_it() {
         watch.lost(SOON)
     });
     assert!(seen.unwrap(), "the loss was not noticed");
-    assert_failed(&guard.release().expect_err("one of three"), "a", "lost while the closure ran");
+    assert_failed(&guard.release().expect_err("one of three"), "a", "lost before the end: connection ");
     assert_free(servers(), &name);
 }
 

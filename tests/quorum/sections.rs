@@ -11,13 +11,14 @@ use diesel::{
     MysqlConnection,
     connection::{SimpleConnection, TransactionManager},
     prelude::*,
+    r2d2::Pool,
     sql_query,
 };
 use diesel_named_lock::{
     NamedLockError,
     quorum::{NodeState, QuorumError},
 };
-use testkit::world::{begin, fresh, get_lock, id, number, process_list, wait_until};
+use testkit::world::{Manager, begin, fresh, get_lock, id, number, process_list, wait_until};
 
 use crate::stage::*;
 
@@ -167,6 +168,34 @@ fn the_sessions_go_back_to_their_pools_with_the_timeouts_that_they_had() {
     assert_eq!(inside.unwrap(), Some(30));
     wait_until("the connections to be back", || pools.iter().all(|pool| pool.state().idle_connections > 0));
     assert_eq!(timeouts(), before);
+}
+
+#[test]
+fn a_pool_without_a_free_connection_is_told_from_a_server_that_is_down() {
+    let pool = |url| Pool::builder().max_size(1).build_unchecked(Manager::new(url));
+    let quorum = nodes_of(&urls(servers()).map(pool)).answer_within(SHORT).build().unwrap();
+    let guard = quorum.acquire(&lock(&fresh("first"))).unwrap();
+    let second = lock(&fresh("second")).timeout(Duration::ZERO);
+    let error = quorum.run(&second, |_| Outcome::Ok(())).expect_err("no connection");
+    assert!(matches!(error, QuorumError::NoMajority { .. }), "{error}");
+    for node in NAMES {
+        assert_failed(&error, node, "make the pool larger");
+    }
+    guard.release().unwrap();
+    quorum.run(&second, |_| Outcome::Ok(())).expect("no node was taken for down");
+}
+
+#[test]
+fn an_error_travels_inside_diesels_and_comes_out_as_it_was() {
+    let (holding, name) = (quorum(), fresh("travels"));
+    let held = holding.acquire(&lock(&name)).unwrap();
+    let second = lock(&name).timeout(Duration::from_millis(10));
+    let outcome: QueryResult<()> = quorum().run(&second, |_| unreachable!("it is held"));
+    let error = QuorumError::from(outcome.expect_err("it is held"));
+    assert!(error.is_timeout(), "{error}");
+    held.release().unwrap();
+    let outcome: QueryResult<()> = quorum().run(&second, |_| Err(diesel::result::Error::NotFound));
+    assert_eq!(outcome, Err(diesel::result::Error::NotFound), "an error of Diesel's stays one");
 }
 
 #[test]
