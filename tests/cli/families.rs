@@ -104,3 +104,20 @@ fn the_name_that_is_listed_is_one_for_holder_and_break() {
     kept.release().unwrap();
     assert_free(&format!("{name}:permit#1"));
 }
+
+#[test]
+fn holder_and_break_say_so_if_the_permits_or_the_shared_lock_of_a_free_name_are_held() {
+    let name = fresh("several");
+    let ((one, _one), (two, _two)) =
+        (hold(Permits::new(&name, 2).unwrap().permit()), hold(SharedLock::new(&name).unwrap().shared()));
+    for arguments in [&["holder", &name][..], &["holder", &format!("{name}:permit")], &["break", &name, "--yes"]] {
+        let told = finish(tool(arguments));
+        assert_eq!((told.status, &*told.stderr), (1, ""));
+        for (what, session) in
+            [(format!("permits of `{name}` are"), one), (format!("the shared lock `{name}` is"), two)]
+        {
+            let part = format!("; {what} held by connection {session} (");
+            assert!(told.stdout.contains(&part), "{}", told.stdout);
+        }
+    }
+}

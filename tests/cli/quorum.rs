@@ -49,11 +49,27 @@ fn a_lock_that_is_free_on_a_majority_is_free() {
     let (name, here) = (fresh("quorum_free"), testkit::world::server().url());
     let free = finish(quorum(&name, [here, other_server().url(), REFUSING]));
     assert_eq!((free.status, &*free.stderr), (1, ""));
-    assert!(
-        free.stdout.ends_with("is free: it is held on 0 of 3 nodes, and can't be on a majority\n"),
-        "{}",
-        free.stdout
-    );
+    assert!(free.stdout.ends_with(&format!("\n`{name}` is free\n")), "{}", free.stdout);
+}
+
+/// As by a section that is about to begin or to end, or by another program.
+#[test]
+fn a_lock_that_is_held_on_a_minority_is_not_called_free() {
+    let (name, here, third) = (fresh("quorum_partly"), testkit::world::server().url(), private_server());
+    let _held = hold_elsewhere(&name);
+    let partly = finish(quorum(&name, [here, other_server().url(), third.url()]));
+    assert_eq!((partly.status, &*partly.stderr), (1, ""));
+    assert!(partly.stdout.contains(&format!("`{name}` is held on 1 of 3 nodes, no majority;")), "{}", partly.stdout);
+}
+
+/// It would count twice.
+#[test]
+fn two_nodes_that_are_one_server_are_refused() {
+    let (name, here) = (fresh("quorum_same"), testkit::world::server());
+    let _held = hold_elsewhere(&name);
+    let same = finish(quorum(&name, [here.url(), other_server().url(), here.tcp_url()]));
+    assert_eq!(same.status, 64, "{}", same.stdout);
+    assert_one_sentence(&same.stderr, "nodes `a` and `c` are one server: give each node its own");
 }
 
 #[test]
@@ -65,6 +81,7 @@ fn nodes_that_are_wrong_are_refused_and_no_password_is_shown() {
         (vec![secret], "a node is its name and its URL"),
         (vec![&*format!("a={secret}"), &*format!("b={secret}")], "three nodes or more, not 2"),
         (vec!["a=http://app:hidden@host", "b=x", "c=x"], "is not valid"),
+        (vec!["a=mysql://x", "b=mysql://y", "a=mysql://z"], "two nodes have the name `a`"),
     ] {
         let arguments = nodes.iter().flat_map(|node| ["--node", node]);
         let mut command = bare_tool(&["quorum", "x"]);

@@ -12,7 +12,7 @@ use testkit::{
 };
 
 use crate::{
-    stage::{assert_one_sentence, tool},
+    stage::{assert_one_sentence, finish, tool},
     terminal::Terminal,
 };
 
@@ -82,6 +82,11 @@ fn a_wrong_command_line_is_refused_before_the_server_is_asked() {
     for wrong in ["", "ten", "-1", "5 parsecs", "inf", "NaN"] {
         assert_eq!(refused("n", &[&format!("-w{wrong}"), "true"]), 64, "{wrong:?}");
     }
+    // As for `GET_LOCK`, and with an advice for a shell.
+    let negative = finish(tool(&["run", "--name", "n", "-w", "-1", "true"]));
+    assert!(negative.stderr.contains("to wait for ever, leave it out"), "{}", negative.stderr);
+    let long = finish(tool(&["run", "--name", &"x".repeat(65), "true"]));
+    assert!(long.stderr.contains("it has 65 characters, more than 64"), "{}", long.stderr);
     assert_eq!(refused("n", &["--timeout", "1s", "--no-wait", "true"]), 64);
     assert_eq!(refused("n", &["--conflict-exit-code", "256", "true"]), 64);
     assert_eq!(refused("n", &[]), 64);

@@ -10,6 +10,7 @@ use diesel_named_lock::{
 use crate::{
     exit_status,
     failure::Failure,
+    free::free,
     options::Break,
     output::{one_line, print},
 };
@@ -22,7 +23,7 @@ pub async fn break_lock(options: &Break) -> Result<u8, Failure> {
     let address = options.server.address()?;
     let mut conn = address.connect().await?;
     let Some(found) = holder(&mut conn, name).await.map_err(Failure::unavailable)? else {
-        return nothing_done(&format!("`{name}` is free"));
+        return nothing_done(&free(&mut conn, name).await?);
     };
     if !options.yes {
         if !agrees(&found)? {

@@ -26,9 +26,10 @@ pub const UNKNOWN: u8 = 3;
 pub const OF_TOOL: &str = "\
 Exit status (`run` and `doctor` have others: see their --help):
    0  done
-   1  no: `holder` found none, `break` broke none
+   1  no: `holder` found none, `break` broke none, `quorum` found no majority
   64  the command line is wrong, or names no server
-  69  the server can't be reached, or refused";
+  69  the server can't be reached, or refused
+  74  the output can't be written";
 
 pub const OF_RUN: &str = "\
 Exit status: that of the command, 128 + N if signal N killed it, or
@@ -56,8 +57,8 @@ Exit status:
 pub const OF_QUORUM: &str = "\
 Exit status:
    0  it is held on a majority of the nodes
-   1  it is free on a majority of the nodes
-  64  the command line is wrong
+   1  it is not, since it is free on a majority of the nodes
+  64  the command line is wrong, or two nodes are one server
   69  too few nodes can be reached to tell";
 
 pub const OF_BREAK: &str = "\

@@ -5,6 +5,7 @@ use diesel_named_lock::nonblocking::operator;
 use crate::{
     exit_status,
     failure::Failure,
+    free::free,
     options::Holder,
     output::{one_line, print},
 };
@@ -14,7 +15,7 @@ pub async fn holder(options: &Holder) -> Result<u8, Failure> {
     let holder = operator::holder(&mut conn, &options.name).await.map_err(Failure::unavailable)?;
     let (text, status) = match holder {
         Some(holder) => (holder.to_string(), exit_status::OK),
-        None => (format!("`{}` is free", options.name), exit_status::NO),
+        None => (free(&mut conn, &options.name).await?, exit_status::NO),
     };
     print(format!("{}\n", one_line(&text)))?;
     Ok(status)

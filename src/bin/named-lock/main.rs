@@ -18,6 +18,7 @@ mod connect;
 mod doctor;
 mod exit_status;
 mod failure;
+mod free;
 mod holder;
 mod init;
 mod jobs;

@@ -5,7 +5,7 @@ use std::{ffi::OsString, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use diesel_named_lock::{
-    LockName,
+    InvalidName, LockName,
     nonblocking::{
         NamedLock,
         permits::{Permits, SharedLock},
@@ -72,7 +72,7 @@ pub enum Action {
 #[command(after_help = exit_status::OF_RUN)]
 pub struct Run {
     /// The lock: of all commands with the same name on the same server, one runs at a time
-    #[arg(long)]
+    #[arg(long, value_parser = lock_name)]
     pub name: LockName,
 
     /// Run at most N commands with this name at once, on all hosts together, N from 1 to 64. All of them must have the same N
@@ -92,7 +92,7 @@ pub struct Run {
     no_wait: bool,
 
     /// Wait for at most this time: seconds, or with units, such as 250ms, "1m 30s" or 2h [default: for ever]
-    #[arg(short = 'w', long, value_name = "TIME", value_parser = seconds_or_units)]
+    #[arg(short = 'w', long, value_name = "TIME", value_parser = seconds_or_units, allow_hyphen_values = true)]
     timeout: Option<Duration>,
 
     /// The exit status if the lock was not free in time
@@ -145,10 +145,20 @@ impl Run {
     }
 }
 
+/// The errors of the library name what can be done in Rust.
+fn lock_name(text: &str) -> Result<LockName, String> {
+    LockName::new(text).map_err(|error| match error {
+        InvalidName::TooLong { chars, .. } => format!("it has {chars} characters, more than {}", LockName::MAX_CHARS),
+        InvalidName::Character { .. } => "a name has no characters above U+FFFF".to_owned(),
+        error => error.to_string(),
+    })
+}
+
 /// Seconds, as for flock(1), or a time with units.
 fn seconds_or_units(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
+        Ok(seconds) => Duration::try_from_secs_f64(seconds)
+            .map_err(|_| "not a time from 0 on: to wait for ever, leave it out".to_owned()),
         Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
     }
 }
@@ -192,6 +202,7 @@ pub struct Doctor {
 #[command(after_help = exit_status::OF_BREAK)]
 pub struct Break {
     /// The lock, as `list` prints it, such as mail, mail:permit#2 or mail:shared#1
+    #[arg(value_parser = lock_name)]
     pub name: LockName,
 
     /// Don't ask
@@ -209,6 +220,7 @@ pub struct Break {
 #[command(after_help = exit_status::OF_HOLDER)]
 pub struct Holder {
     /// The lock, as `list` prints it, such as mail, mail:permit#2 or mail:shared#1
+    #[arg(value_parser = lock_name)]
     pub name: LockName,
 
     #[command(flatten)]
@@ -223,6 +235,7 @@ pub struct Holder {
 #[command(after_help = exit_status::OF_QUORUM)]
 pub struct Quorum {
     /// The lock
+    #[arg(value_parser = lock_name)]
     pub name: LockName,
 
     /// A node and its server, such as db-1=mysql://user@host/database; as often as there are nodes

@@ -1,6 +1,6 @@
 //! Which server is meant, and with which password.
 
-use std::{fs, path::PathBuf};
+use std::{collections::HashSet, fs, path::PathBuf};
 
 use clap::Args;
 
@@ -52,6 +52,10 @@ pub fn nodes(given: &[String], password: &Password) -> Result<Vec<Node>, Failure
     let split = split.collect::<Result<Vec<_>, _>>()?;
     if split.len() < 3 {
         return Err(Failure::usage(format!("a quorum has three nodes or more, not {}", split.len())));
+    }
+    let mut names = HashSet::new();
+    if let Some((name, _)) = split.iter().find(|(name, _)| !names.insert(name)) {
+        return Err(Failure::usage(format!("two nodes have the name `{name}`: give each node its own")));
     }
     let addresses = split.iter().map(|(_, url)| address(url)).collect::<Result<Vec<_>, _>>()?;
     let password = password.get()?;
