@@ -132,7 +132,7 @@ pub enum NamedLockError {
     /// A transaction that Diesel's `begin_test_transaction` opened does not count, so code with sections can be tested.
     #[error(
         "section on named lock `{name}` refused inside a transaction (depth {depth}), whose view of the data \
-         may be older than the lock: acquire the lock first, then begin (`with_named_lock_transaction`)"
+         may be older than the lock: acquire the lock first, and begin inside its closure"
     )]
     #[non_exhaustive]
     OpenTransaction {
@@ -193,7 +193,7 @@ pub enum NamedLockError {
     /// One exception: the closure replaced the connection by a dead one. A dead connection can't be asked for its id. The session
     /// that it replaced holds the lock until that connection is dropped.
     #[error(
-        "named lock `{name}` was lost by connection {connection_id}: the closure ran, but perhaps not alone; \
+        "named lock `{name}` was lost by connection {connection_id}: the section ran, but perhaps not alone; \
          check what it wrote before you run it again"
     )]
     #[non_exhaustive]

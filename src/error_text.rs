@@ -35,7 +35,8 @@ pub(crate) fn already_held(name: &LockName, connection_id: Option<ConnectionId>)
     match connection_id {
         Some(id) => format!(
             "named lock `{name}` is already held by this same connection, {id}: use another name in the inner section, or \
-             make it `reentrant()`; if there is no outer section, a `GET_LOCK` by hand was not released"
+             make it `reentrant()` if it needs no more than the outer one holds (a shared lock is not upgraded); if there is \
+             no outer section, a `GET_LOCK` by hand was not released"
         ),
         None => format!(
             "named lock `{name}` is already held or waited for by this very thread, in an outer section: use another name in \

@@ -10,7 +10,7 @@ type Diesel = diesel::result::Error;
 ///
 /// | the closure has… | variants |
 /// |---|---|
-/// | **not run** | [`InvalidInterval`](Self::InvalidInterval), [`InvalidKey`](Self::InvalidKey), [`NoLedger`](Self::NoLedger), [`Ledger`](Self::Ledger) |
+/// | **not run** | [`InvalidInterval`](Self::InvalidInterval), [`InvalidRetryTime`](Self::InvalidRetryTime), [`InvalidKey`](Self::InvalidKey), [`NoLedger`](Self::NoLedger), [`Ledger`](Self::Ledger) |
 /// | **run**, and its end is not in the ledger | [`NotRecorded`](Self::NotRecorded) |
 /// | as the error itself says | [`Lock`](Self::Lock) |
 ///
@@ -39,7 +39,7 @@ pub enum JobError {
     #[error(transparent)]
     Lock(#[from] NamedLockError),
 
-    /// The interval is zero or too long, or the time after which an abandoned run is due again is too long. No I/O took place.
+    /// The interval is zero or too long. No I/O took place.
     #[error("job `{job}` has not run: invalid interval {given:?}: must be greater than zero and at most 1000 years")]
     #[non_exhaustive]
     InvalidInterval {
@@ -49,11 +49,21 @@ pub enum JobError {
         given: Duration,
     },
 
+    /// The time after which an abandoned run is due again is too long. No I/O took place.
+    #[error("job `{job}` has not run: invalid time {given:?} for `retry_abandoned_after`: must be at most 1000 years")]
+    #[non_exhaustive]
+    InvalidRetryTime {
+        /// The job.
+        job: LockName,
+        /// The time as given.
+        given: Duration,
+    },
+
     /// The key is empty, or too long for the ledger. No I/O took place.
     #[error(
-        "job `{job}` has not run: key {key:?} has {} bytes: must be from 1 to {max}; shorten it, for example with \
-         `LockName::hashed`",
+        "job `{job}` has not run: key {key:?} has {} bytes: must be from 1 to {max}{}",
         .key.len(),
+        if key.is_empty() { "" } else { "; shorten it, for example with `LockName::hashed`" },
         max = super::SingletonJob::MAX_KEY_BYTES
     )]
     #[non_exhaustive]
@@ -66,9 +76,9 @@ pub enum JobError {
 
     /// There is no ledger, or this account may not read it, or there is no current database. The closure has not run.
     #[error(
-        "job `{job}` has not run: the connection's database has no table `named_lock_ledger` that this account may see; \
-         run this crate's migration `create_named_lock_ledger` (`diesel_named_lock::migration::MIGRATIONS`, feature \
-         `migrations`, or the SQL in its folder `migrations/`)"
+        "job `{job}` has not run: the connection has no database, or that has no table `named_lock_ledger` that this \
+         account may see; run this crate's migration `00000000000002-namedlock_create_named_lock_ledger` \
+         (`diesel_named_lock::migration::MIGRATIONS`, feature `migrations`, or the SQL in its folder `migrations/`)"
     )]
     #[non_exhaustive]
     NoLedger {

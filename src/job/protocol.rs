@@ -49,14 +49,16 @@ impl SingletonJob {
 
     /// Checks the options.
     pub(crate) fn check(&self) -> Result<(), JobError> {
-        let bad_interval = self.policy.interval.filter(|&time| time.is_zero() || time > Self::MAX_INTERVAL);
-        let bad_wait = Some(self.policy.abandoned_after).filter(|&time| time > Self::MAX_INTERVAL);
-        if let Some(given) = bad_interval.or(bad_wait) {
-            return Err(JobError::InvalidInterval { job: self.name().clone(), given });
+        let (job, given) = (|| self.name().clone(), self.policy.abandoned_after);
+        if let Some(given) = self.policy.interval.filter(|&time| time.is_zero() || time > Self::MAX_INTERVAL) {
+            return Err(JobError::InvalidInterval { job: job(), given });
+        }
+        if given > Self::MAX_INTERVAL {
+            return Err(JobError::InvalidRetryTime { job: job(), given });
         }
         match &self.key {
             Some(key) if !(1..=Self::MAX_KEY_BYTES).contains(&key.len()) => {
-                Err(JobError::InvalidKey { job: self.name().clone(), key: key.clone() })
+                Err(JobError::InvalidKey { job: job(), key: key.clone() })
             }
             _ => Ok(()),
         }

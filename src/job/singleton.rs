@@ -51,8 +51,8 @@ use crate::{error::NamedLockError, lock::NamedLock, name::LockName};
 ///
 /// # The ledger
 ///
-/// The ledger is the table `named_lock_ledger` in the connection's default database. This crate's migration `create_named_lock_ledger`
-/// creates it. Or copy its SQL from the folder `migrations/`. A job with neither option needs no table.
+/// The ledger is the table `named_lock_ledger` in the connection's default database. This crate's migration
+/// `00000000000002-namedlock_create_named_lock_ledger` creates it. Or copy its SQL from the folder `migrations/`. A job with neither option needs no table.
 ///
 /// The table has one row for each job, for its last run, and one for each of the job's keys. Names and keys are kept as bytes: `Report`
 /// and `report` are two jobs, although they are one lock on MySQL. The account needs `SELECT`, `INSERT` and `UPDATE`. Rows are never

@@ -22,8 +22,8 @@ type Diesel = diesel::result::Error;
 pub enum LedgerError {
     /// The connection's database has no ledger, or none that this account may read. Or no database is selected.
     #[error(
-        "the connection's database has no table `named_lock_ledger` that this account may see: run this crate's migration \
-         `create_named_lock_ledger`, or the SQL in its folder `migrations/`"
+        "the connection has no database, or that has no table `named_lock_ledger` that this account may see: run this \
+         crate's migration `00000000000002-namedlock_create_named_lock_ledger`, or the SQL in its folder `migrations/`"
     )]
     #[non_exhaustive]
     NoTable {

@@ -61,10 +61,11 @@ impl Waited {
 
 /// The turn did not come in time. `holder` is the session that holds the lock in the current turn.
 pub(crate) fn timed_out_in_queue(name: &LockName, deadline: Deadline, holder: Option<u64>) -> NamedLockError {
+    let waited = deadline.elapsed();
     NamedLockError::Timeout {
         name: name.clone(),
-        waited: deadline.elapsed(),
-        in_queue: deadline.elapsed(),
+        waited,
+        in_queue: waited,
         in_checkout: Duration::ZERO,
         holder: holder.map(|session| Box::new(SessionInfo::new(session.into()))),
     }

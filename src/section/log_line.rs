@@ -1,7 +1,7 @@
 //! The log lines of a section. The times and the connection are in the text, too, because most loggers show no key-values by
 //! default.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use log::{debug, warn};
 
@@ -24,7 +24,7 @@ pub(crate) fn ended(hold: &Hold, waited: Duration, held: Duration, error: Option
         ),
         Some(error) => warn!(
             target: TARGET, waited:?, held:?, connection;
-            "{error} (connection {connection}: waited {waited:.3?}, held {held:.3?})"
+            "{error}{} (connection {connection}: waited {waited:.3?}, held {held:.3?})", cause(error)
         ),
     }
 }
@@ -45,9 +45,14 @@ pub(crate) fn kept_in_vain(hold: &Hold, released: &Result<(), NamedLockError>) {
         Ok(()) => debug!(target: TARGET, connection; "released {names} on connection {connection}"),
         Err(error) => warn!(
             target: TARGET, connection;
-            "{names} on connection {connection}, kept and then not used: {error}"
+            "{names} on connection {connection}, kept and then not used: {error}{}", cause(error)
         ),
     }
+}
+
+/// What the error itself does not say.
+fn cause(error: &NamedLockError) -> String {
+    error.source().map_or_else(String::new, |cause| format!(": {cause}"))
 }
 
 #[cfg(feature = "async")]
