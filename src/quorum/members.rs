@@ -25,8 +25,8 @@ struct Known {
     lost_early: NodeSet,
     /// When each node granted the lock, or when the last answered question was sent.
     heard: Vec<Instant>,
-    /// Why each node was lost.
-    reasons: Vec<String>,
+    /// Why each node was lost. `None`: it is not, or it was silent.
+    reasons: Vec<Option<String>>,
     /// The thread of each node that is listened to.
     speakers: Vec<Option<usize>>,
 }
@@ -41,8 +41,7 @@ pub(super) struct Voice {
 impl Members {
     pub(super) fn new(rules: Rules, longest_silence: Duration) -> Self {
         let heard = vec![Instant::now(); rules.nodes];
-        let reasons = vec!["no answer for too long".to_owned(); rules.nodes];
-        let (lost_early, speakers) = (NodeSet::default(), vec![None; rules.nodes]);
+        let (lost_early, reasons, speakers) = (NodeSet::default(), vec![None; rules.nodes], vec![None; rules.nodes]);
         let known = Known { membership: None, has_ended: false, lost_early, heard, reasons, speakers };
         Self { rules, longest_silence, known: Mutex::new(known), loss: Condvar::new() }
     }
@@ -91,7 +90,7 @@ impl Members {
         if known.speakers[node] != Some(thread) {
             return;
         }
-        known.heard[node] = sent;
+        (known.heard[node], known.reasons[node]) = (sent, None);
         // One that is lost already by its silence must prove nothing.
         known.present(self.longest_silence);
         let Some(membership) = known.open() else { return };
@@ -119,7 +118,7 @@ impl Members {
 
     pub(super) fn lose_node(&self, node: usize, reason: String) {
         let mut known = self.lock();
-        known.reasons[node] = reason;
+        known.reasons[node] = Some(reason);
         if known.membership.is_none() {
             known.lost_early.insert(node);
         }
@@ -129,7 +128,7 @@ impl Members {
 
     /// Why a node that is no member any more was lost.
     pub(super) fn reason(&self, node: usize) -> String {
-        self.lock().reasons[node].clone()
+        self.lock().reasons[node].clone().unwrap_or_else(|| "no answer for too long".to_owned())
     }
 
     /// Those that are not lost.
