@@ -82,7 +82,7 @@ pub enum NamedLockError {
     /// The pool of a [`NamedLockPool`](crate::pool::NamedLockPool) gave no connection in time, so the lock was not asked for. The
     /// closure has not run, and nothing is held.
     #[error(
-        "no connection for a section on named lock `{name}` within {waited:.3?}{}: {source}; \
+        "no connection for a section on named lock `{name}` within {waited:.3?}{}: {source}; if the server is up, \
          make the pool larger, or hold its connections for less time",
         behind(*.in_queue)
     )]
@@ -174,7 +174,7 @@ pub enum NamedLockError {
     /// held.
     #[error(
         "waiting for named lock `{name}` was interrupted after {waited:.3?}, by `KILL QUERY` or a statement time \
-         limit (`max_statement_time`): try again"
+         limit (MariaDB's `max_statement_time`): try again"
     )]
     #[non_exhaustive]
     Interrupted {
@@ -198,7 +198,7 @@ pub enum NamedLockError {
     )]
     #[non_exhaustive]
     Lost {
-        /// The lock; of several, the first one that was found lost.
+        /// The lock; of several, the first one that was found lost. If the session is gone, all of them are.
         name: LockName,
         /// The session that held it.
         connection_id: ConnectionId,

@@ -55,14 +55,14 @@ pub(crate) fn stray(expected: ConnectionId, ended: bool, failed: bool) -> String
 
 pub(crate) fn left_open(name: &LockName, depth: Option<u32>) -> String {
     let (levels, cure) = match depth {
-        Some(depth) => (format!("depth {depth}"), "commit it inside the closure (`conn.transaction`)"),
+        Some(depth) => (format!("depth {depth}"), "commit it before the section ends (`conn.transaction`)"),
         None => {
             let in_error = "Diesel's transaction manager is in error".to_owned();
             (in_error, "return the error of the `ROLLBACK` from the closure, and drop the connection")
         }
     };
     format!(
-        "closure under named lock `{name}` left a transaction open ({levels}): it was rolled back before the release; {cure}"
+        "section on named lock `{name}` left a transaction open ({levels}): it was rolled back before the release; {cure}"
     )
 }
 

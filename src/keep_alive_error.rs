@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 /// The error of a guard that can't be kept alive, with the guard.
+///
+/// If it is dropped, so is the guard, which releases the lock. `?` turns it into a `Box<dyn Error>`. For an error type that must be `Send` and
+/// `Sync`, such as `anyhow::Error`, write `.map_err(|failed| anyhow!("{failed}"))?`: the guard's connection is not `Sync`.
 #[derive(Debug, thiserror::Error)]
 pub enum KeepAliveError<G> {
     /// The interval is zero, or so long that the server would kill the session for being idle.

@@ -123,7 +123,7 @@ impl NamedLock {
     ///
     /// Defaults to [`DEFAULT_TIMEOUT`](Self::DEFAULT_TIMEOUT).
     ///
-    /// Zero asks once and does not wait. A fraction of a millisecond is rounded up to a whole one; above 49 days, a fraction of a
+    /// Zero asks once and does not wait. The server waits for what is left after the first round trip, rounded up to a whole millisecond; above 49 days, a fraction of a
     /// second is rounded up, too. More than 31 years means [for ever](Self::wait_forever).
     ///
     /// MySQL's `max_execution_time` does not shorten it. If it interrupts a wait of whole seconds, a second statement waits for the

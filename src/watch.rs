@@ -34,13 +34,15 @@ pub struct Watch {
     longest_silence: Duration,
     on_loss: Mutex<Option<Callback>>,
     loss: Condvar,
+    /// What is watched, for the log.
+    of: String,
 }
 
 impl Watch {
     /// `start` is a moment before the last answer of the session.
-    pub(crate) fn new(start: Instant, longest_silence: Duration) -> Self {
+    pub(crate) fn new(start: Instant, longest_silence: Duration, of: String) -> Self {
         let (lost, heard) = (OnceLock::new(), 0.into());
-        Self { start, lost, heard, longest_silence, on_loss: Mutex::default(), loss: Condvar::new() }
+        Self { start, lost, heard, longest_silence, on_loss: Mutex::default(), loss: Condvar::new(), of }
     }
 
     /// Returns whether a ping has failed in all its repetitions: the session is gone, and its locks with it.
@@ -97,7 +99,7 @@ impl Watch {
         let mut on_loss = self.lock();
         if self.lost.get().is_some() {
             drop(on_loss);
-            call(callback);
+            self.call(callback);
         } else {
             *on_loss = Some(callback);
         }
@@ -133,9 +135,9 @@ impl Watch {
                 self.heard(sent);
                 return true;
             }
-            Ok(true) => warn!(target: TARGET, "a ping was answered too late: the lock counts as lost"),
-            Ok(false) => warn!(target: TARGET, "a ping found that the lock is not held any more"),
-            Err(error) => warn!(target: TARGET, "a ping failed, and the lock counts as lost: {error}"),
+            Ok(true) => warn!(target: TARGET, "{}: a ping was answered too late, and the lock counts as lost", self.of),
+            Ok(false) => warn!(target: TARGET, "{}: a ping found that the lock is not held any more", self.of),
+            Err(error) => warn!(target: TARGET, "{}: a ping failed, and the lock counts as lost: {error}", self.of),
         }
         false
     }
@@ -157,19 +159,19 @@ impl Watch {
         };
         self.loss.notify_all();
         if let Some(callback) = callback {
-            call(callback);
+            self.call(callback);
+        }
+    }
+
+    /// May be called during another panic.
+    fn call(&self, callback: Callback) {
+        if catch_unwind(AssertUnwindSafe(callback)).is_err() {
+            warn!(target: TARGET, "{}: the callback on the loss of the lock panicked", self.of);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Callback>> {
         self.on_loss.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// May be called during another panic.
-fn call(callback: Callback) {
-    if catch_unwind(AssertUnwindSafe(callback)).is_err() {
-        warn!(target: TARGET, "the callback on the loss of a lock panicked");
     }
 }
 

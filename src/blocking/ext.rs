@@ -152,7 +152,8 @@ pub trait NamedLockExt: NamedLockConnection {
     /// [`Watch::is_lost`] is true from then on, and the connection is marked broken, so that a pool closes it. When `compute` has
     /// returned, the session is killed, and the section returns [`Lost`](NamedLockError::Lost).
     ///
-    /// Choose an interval well below the shortest time that a session may be idle. A third of it leaves room for a late ping.
+    /// Choose an interval well below the shortest time that a session may be idle. A third of it leaves room for a late ping. The interval is not
+    /// checked: if it is too long, the server kills the session.
     ///
     /// ```no_run
     /// # use std::time::Duration;

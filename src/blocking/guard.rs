@@ -148,8 +148,8 @@ impl<C: NamedLockConnection> NamedLockGuard<C> {
     /// Moves the connection to a new thread, which pings it at once and then every `interval`. That keeps the session from being idle for
     /// too long, and notices the loss of the lock.
     ///
-    /// A third of the time that the session may be idle leaves room for a late ping. An interval below a millisecond counts as one
-    /// millisecond. Costs one round trip, which asks for the session's `wait_timeout`.
+    /// A third of the time that the session may be idle leaves room for a late ping. An interval above zero and below a millisecond counts as
+    /// one millisecond. Costs one round trip, which asks for the session's `wait_timeout`.
     ///
     /// ```no_run
     /// # use std::time::Duration;

@@ -21,7 +21,7 @@ pub(crate) fn keep_alive_while<C, T>(conn: &mut C, interval: Duration, compute: 
 where
     C: NamedLockConnection + Send,
 {
-    let watch = Watch::new(Instant::now(), Duration::MAX);
+    let watch = Watch::new(Instant::now(), Duration::MAX, "connection of a computation".to_owned());
     thread::scope(|scope| {
         // Dropped when `compute` has returned or panicked, which wakes the thread.
         let (computes, computing) = mpsc::channel();

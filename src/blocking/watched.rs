@@ -86,7 +86,7 @@ where
         }
         Err(source) => return Err(KeepAliveError::Database { guard: guard.into(), source }),
     };
-    let watch = Arc::new(Watch::new(start, longest));
+    let watch = Arc::new(Watch::new(start, longest, format!("{names} on connection {connection_id}")));
     let (stops, watching) = mpsc::channel();
     let (returns, returned) = mpsc::channel();
     let pings = {
@@ -140,6 +140,7 @@ impl<G> WatchedGuard<G> {
     }
 
     /// Sets a callback for the loss of the lock. It is called once, on the thread that pings; at once if the lock is already lost.
+    /// A second callback replaces one that was not called yet.
     ///
     /// It is not called while a ping has no answer, as on a network that goes silent. Use [`lost`](Self::lost) there. A panic of the
     /// callback is logged at `warn`.

@@ -97,7 +97,10 @@ impl<C: NamedLockConnection + Send + 'static> LeaderElection<C> {
         &self.lock.names()[0]
     }
 
-    /// Waits for the leadership for at most `timeout`. [`Duration::MAX`] waits for ever, zero asks once.
+    /// Waits for the leadership for at most `timeout`, and for the function that connects. [`Duration::MAX`] waits for ever, zero asks once.
+    ///
+    /// **A connection is not bounded by `timeout`.** If a pool gives it, its own timeout holds: 30 seconds by default in r2d2 and bb8, and none
+    /// in deadpool. Give the candidates a pool, or connections, of their own.
     ///
     /// It waits in the server's queue. After an error that may go away, it logs the error at `warn` and tries again on a new connection. So a
     /// campaign continues while the server is gone. To be able to stop, campaign with a timeout of some seconds, in a loop.

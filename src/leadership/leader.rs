@@ -26,7 +26,7 @@ use crate::{
 ///
 /// # When it is dropped
 ///
-/// It is resigned. If the lock was lost before, that is logged at `warn`, with the time for which the leader continued since the loss.
+/// It is resigned. If the lock was lost before, that is logged at `warn`, with the time for which the leader continued after the loss was noticed.
 #[must_use = "it is resigned when it is dropped"]
 pub struct Leadership<C: NamedLockConnection> {
     /// `None` once it is resigned.
@@ -145,7 +145,7 @@ impl<C: NamedLockConnection> Leadership<C> {
             let (name, connection) = (&watched.names()[0], watched.connection_id().get());
             warn!(
                 target: TARGET, lost_for:?, connection;
-                "the leader by named lock `{name}` on connection {connection} continued for {lost_for:.3?} after the lock was lost"
+                "the leader by named lock `{name}` on connection {connection} continued for {lost_for:.3?} after the loss of the lock was noticed"
             );
         }
         Some(watched)

@@ -35,8 +35,8 @@ pub enum MigrationError {
     NoDatabase,
 
     /// It could not be found out which migrations are pending, for example because `KILL QUERY` struck a query of the harness. Nothing has
-    /// run. Try again.
-    #[error("no migration was run or reverted: {source}; try again")]
+    /// run.
+    #[error("no migration was run or reverted, because the plan could not be made: {source}")]
     #[non_exhaustive]
     Unplanned {
         /// The error of the server, of the source of the migrations, or of the harness.

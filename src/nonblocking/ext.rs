@@ -142,7 +142,7 @@ pub trait NamedLockExt: NamedLockConnection {
         'a: 'c,
     {
         async move {
-            let watch = Watch::new(Instant::now(), Duration::MAX);
+            let watch = Watch::new(Instant::now(), Duration::MAX, "connection of a computation".to_owned());
             keep_alive::keep_alive_while(self, interval, &watch, compute(&watch)).await
         }
     }

@@ -52,7 +52,7 @@ async fn ping_until<C: NamedLockConnection>(watch: &Watch, conn: &mut C, interva
         let sent = watch.elapsed();
         if let Err(error) = ping::<Nonblocking, C>(conn).await {
             watch.lose();
-            warn!(target: TARGET, "a ping failed, and the lock counts as lost: {error}");
+            warn!(target: TARGET, "connection of a computation: a ping failed, and the lock counts as lost: {error}");
             status::mark_broken(conn);
             computed.notified().await;
             // If the ping was only struck, the release could succeed, although the loss was reported.

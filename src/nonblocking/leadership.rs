@@ -115,8 +115,11 @@ impl<C: OwnedConnection> LeaderElection<C> {
         &self.lock.names()[0]
     }
 
-    /// Waits for the leadership for at most `timeout`. [`Duration::MAX`] waits for ever, zero asks once. The future may be dropped at any
+    /// Waits for the leadership for at most `timeout`, and for the function that connects. [`Duration::MAX`] waits for ever, zero asks once. The future may be dropped at any
     /// moment.
+    ///
+    /// **A connection is not bounded by `timeout`.** If a pool gives it, its own timeout holds: 30 seconds by default in r2d2 and bb8, and none
+    /// in deadpool. Give the candidates a pool, or connections, of their own.
     ///
     /// It waits in the server's queue. After an error that may go away, it logs the error at `warn` and tries again on a new connection.
     ///
@@ -354,7 +357,7 @@ fn tell_late<G>(watched: &WatchedGuard<G>) {
         let (name, connection) = (&watched.names()[0], watched.connection_id().get());
         warn!(
             target: TARGET, lost_for:?, connection;
-            "the leader by named lock `{name}` on connection {connection} continued for {lost_for:.3?} after the lock was lost"
+            "the leader by named lock `{name}` on connection {connection} continued for {lost_for:.3?} after the loss of the lock was noticed"
         );
     }
 }

@@ -87,7 +87,8 @@ pub(super) async fn keep_alive<G: Watchable>(
         Err(source) => return Err(KeepAliveError::Database { guard: guard.into(), source }),
     };
     let (names, connection_id) = guard.watched_locks();
-    let (watch, loss) = (Arc::new(Watch::new(start, longest)), Arc::new(Notify::new()));
+    let watch = Watch::new(start, longest, format!("{names} on connection {connection_id}"));
+    let (watch, loss) = (Arc::new(watch), Arc::new(Notify::new()));
     let notified = loss.clone();
     watch.on_loss(Box::new(move || notified.notify_waiters()));
     let (stops, stopped) = oneshot::channel();

@@ -24,6 +24,8 @@ use crate::{
 ///
 /// # What it does not promise
 ///
+/// Permits and shared locks have other names than the one that they were made with: see [`named_locks`](super::named_locks).
+///
 /// Between the last check and the `KILL`, the session may have released the lock by itself. It is killed nevertheless, whatever it does
 /// at that moment. It is never another session: a server does not reuse a connection id while it runs.
 ///

@@ -147,7 +147,8 @@ impl LockName {
     /// Returns whether this lock is free at this moment. One round trip.
     ///
     /// The answer may be outdated when you get it. To acquire the lock if it is free, use
-    /// [`try_with_named_lock`](crate::NamedLockExt::try_with_named_lock).
+    /// [`try_with_named_lock`](crate::NamedLockExt::try_with_named_lock). The permits, and the shared lock, of this name are other locks: see
+    /// [`NamedLock::holders`](crate::NamedLock::holders).
     ///
     /// ```no_run
     /// # use diesel::{MysqlConnection, prelude::*};

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use diesel::result::Error;
-use log::warn;
 
 use crate::{
     connection_id::ConnectionId,
@@ -11,7 +10,6 @@ use crate::{
     driver::Driver,
     error::NamedLockError,
     idle_limit::IdleLimit,
-    log_target::TARGET,
     name::LockName,
     slots::{Slots, Wanted},
     statement::{
@@ -26,6 +24,7 @@ use super::{
     ask::{holds_lock, who_holds},
     idle_limit::limit_idle_time,
     kill::kill_holder,
+    log_line,
     waiting::{timed_out, wait_for_lock},
 };
 
@@ -90,8 +89,9 @@ impl Hold {
         if !self.killed {
             return Err(error);
         }
-        warn!(target: TARGET, "killed a session that may have held {}: {error}", self.names);
-        Err(broken(error))
+        let error = broken(error);
+        log_line::gave_up(&self.names, &error);
+        Err(error)
     }
 
     async fn acquire_all<D: Driver<C>, C>(&mut self, conn: &mut C, request: &Request) -> Result<(), NamedLockError> {

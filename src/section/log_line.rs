@@ -5,7 +5,7 @@ use std::{error::Error, time::Duration};
 
 use log::{debug, warn};
 
-use crate::{error::NamedLockError, log_target::TARGET, section::Hold};
+use crate::{error::NamedLockError, log_target::TARGET, names::Names, section::Hold};
 
 pub(crate) fn acquired(hold: &Hold, waited: Duration) {
     let (names, connection) = (hold.names(), hold.session().get());
@@ -48,6 +48,11 @@ pub(crate) fn kept_in_vain(hold: &Hold, released: &Result<(), NamedLockError>) {
             "{names} on connection {connection}, kept and then not used: {error}{}", cause(error)
         ),
     }
+}
+
+/// The session was killed, unless its server is gone.
+pub(crate) fn gave_up(names: &Names, error: &NamedLockError) {
+    warn!(target: TARGET, "{names}: gave up a session that may have been granted the lock: {error}{}", cause(error));
 }
 
 /// What the error itself does not say.

@@ -46,7 +46,7 @@ impl Privilege {
             Self::ReplicaStatus => ("see what this server replicates from", "SLAVE MONITOR ON *.*"),
             Self::Kill if mariadb => ("end a session of another account", "CONNECTION ADMIN ON *.*"),
             Self::Kill => (
-                "end a session of another account (of one that has SYSTEM_USER: not without having that, too)",
+                "end a session of another account (of one that has SYSTEM_USER: only with both CONNECTION_ADMIN and SYSTEM_USER)",
                 "CONNECTION_ADMIN ON *.*",
             ),
         }

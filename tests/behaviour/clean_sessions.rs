@@ -59,7 +59,7 @@ fn a_lock_that_was_never_released_by_hand_is_free_and_logged() {
     let entries = logged(|| drop(conn));
     let [warning] = entries.as_slice() else { panic!("{entries:?}") };
     assert_eq!(warning.level, Level::Warn);
-    let text = "cleaned a pooled session, in which raw SQL had left 1 named lock(s), 0 transaction(s)";
+    let text = format!("cleaned pooled connection {own}, in which raw SQL had left 1 named lock(s), 0 transaction(s)");
     assert_eq!(warning.text, text);
     assert_eq!(warning.keys, ["connection", "locks", "transactions"]);
     assert_free(&name);

@@ -100,10 +100,10 @@ fn is_cleaned<C: NamedLockConnection>(conn: &mut C) -> bool {
     match ready(clean_session::<Blocking, C>(conn, keeps_open)) {
         Ok(Cleaned { locks: 0, transaction: false, .. }) => true,
         Ok(Cleaned { session, locks, transaction }) => {
-            let transactions = u8::from(transaction);
+            let (connection, transactions) = (session.get(), u8::from(transaction));
             warn!(
-                target: TARGET, connection = session.get(), locks, transactions;
-                "cleaned a pooled session, in which raw SQL had left {locks} named lock(s), {transactions} transaction(s)"
+                target: TARGET, connection, locks, transactions;
+                "cleaned pooled connection {connection}, in which raw SQL had left {locks} named lock(s), {transactions} transaction(s)"
             );
             true
         }
