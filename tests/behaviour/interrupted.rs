@@ -147,8 +147,8 @@ fn bounded(what: &str, test: impl FnOnce() + Send + 'static) {
         test();
         let _ = done.send(());
     });
-    match end.recv_timeout(Duration::from_secs(60)) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("waited a minute in vain for {what}"),
+    match end.recv_timeout(Duration::from_secs(300)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("waited five minutes in vain for {what}"),
         _ => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
     }
 }
@@ -207,7 +207,7 @@ fn rain(lock: &NamedLock, work: impl Fn(&mut MysqlConnection) -> QueryResult<()>
     let mut tally = Tally::default();
     server(); // Its start is not to take from the time.
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(2) || (!tally.has_both() && start.elapsed() < SOON) {
+    while start.elapsed() < Duration::from_secs(2) || (!tally.has_both() && start.elapsed() < PATIENCE) {
         let mut conn = connect();
         let own = id(&mut conn);
         let dry = AtomicBool::new(false);
@@ -271,7 +271,7 @@ fn a_re_entrant_section_under_kill_query_never_costs_the_outer_one_its_lock() {
                 scope.spawn(|| kill_queries_in_bursts_until(&dry, own));
                 let start = Instant::now();
                 let mut tally = Tally::default();
-                while start.elapsed() < Duration::from_secs(1) || (!tally.has_both() && start.elapsed() < SOON) {
+                while start.elapsed() < Duration::from_secs(1) || (!tally.has_both() && start.elapsed() < PATIENCE) {
                     // On MariaDB 10.5, `KILL QUERY` strikes no statement that does not wait.
                     tally.add(lock.run(conn, |conn| Ok(conn.batch_execute("SELECT SLEEP(0.0005)")?)));
                 }

@@ -277,7 +277,7 @@ fn under_a_rain_of_kill_query_none_of_many_locks_stays_held() {
         // Also if an assertion fails.
         let _dry = guard((), |()| dry.store(true, Ordering::Relaxed));
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(3) || (ok == 0 && start.elapsed() < SOON) {
+        while start.elapsed() < Duration::from_secs(3) || (ok == 0 && start.elapsed() < PATIENCE) {
             let own = session.load(Ordering::Relaxed);
             let mut held = 0;
             let outcome: Outcome<()> = lock(&names).run(&mut conn, |_| {

@@ -87,6 +87,11 @@ impl Stage {
         self.is_mysql() && thread::available_parallelism().is_ok_and(|processors| processors.get() > 1)
     }
 
+    /// Whether to try again: for three seconds, and on a busy machine for longer until the moment is met once, if it `can_be`.
+    pub fn tries(&self, since: Instant, met: u32, can_be: bool) -> bool {
+        since.elapsed() < Duration::from_secs(3) || (can_be && met == 0 && since.elapsed() < PATIENCE * 2)
+    }
+
     pub fn lock(&self) -> NamedLock {
         self.kind.lock(&self.name).timeout(PATIENCE)
     }

@@ -138,7 +138,7 @@ fn under_a_rain_of_kill_query_every_run_that_was_told_is_in_the_ledger() {
         // Also if an assertion fails.
         let _dry = scopeguard::guard((), |()| dry.store(true, Ordering::Relaxed));
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(2) || (ran == 0 && start.elapsed() < SOON) {
+        while start.elapsed() < Duration::from_secs(2) || (ran == 0 && start.elapsed() < PATIENCE) {
             let job = job("rain").at_most_every(HOUR).no_retry_after_failure();
             match run(&job, &mut conn) {
                 Ok(outcome) => {

@@ -42,7 +42,7 @@ fn under_a_rain_of_kill_query(
             }
         });
         let _over = scopeguard::guard((), |()| over.store(true, Ordering::Relaxed));
-        while start.elapsed() < LONG_ENOUGH || (!answered && start.elapsed() < SOON) {
+        while start.elapsed() < LONG_ENOUGH || (!answered && start.elapsed() < PATIENCE) {
             answered |= ask(conn);
         }
     });

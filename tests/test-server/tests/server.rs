@@ -17,7 +17,7 @@ use diesel::sql_types::Text;
 use process::{Helper, await_that, is_alive, signal};
 use test_server::{Product, Server};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 
 fn start() -> Server {
     Server::start(Product::wanted()).unwrap()

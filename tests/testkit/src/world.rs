@@ -26,7 +26,7 @@ pub type Manager = ConnectionManager<MysqlConnection>;
 pub const SOON: Duration = Duration::from_secs(20);
 
 /// Nothing that works takes so long, not even a program that starts three servers while four others are tested.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn server() -> &'static Server {
     Server::shared()
