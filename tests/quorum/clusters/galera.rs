@@ -40,7 +40,9 @@ fn a_lock_survives_the_kill_of_a_node_of_galera_and_only_the_statements_on_that_
     on_galera(|cluster| {
         let (quorum, on_third, name) = (quorum_of(&cluster.nodes), at_home(&cluster.nodes, "c"), fresh("killed"));
         let table = table_on(&cluster.nodes, &cluster.nodes[0]);
-        let mut guard = on_third.acquire(&lock(&fresh("home_killed"))).unwrap();
+        // Not asked about so soon that the loss of its home is noticed before it is used.
+        let rarely = lock(&fresh("home_killed")).idle_limit(Duration::from_secs(600));
+        let mut guard = on_third.acquire(&rarely).unwrap();
         let section = quorum.run(&lock(&name), |conn| {
             kill_9(&cluster.nodes[2]);
             Outcome::Ok(write(conn, &table, 1)?)

@@ -92,9 +92,9 @@ fn start_node(port: u16, peers: &[u16], basedir: Option<&Path>) -> Server {
         // A node that is started again joins as at first.
         "pc.recovery=FALSE",
         // Otherwise fifteen seconds may pass until silent nodes are missed. With less than this, a busy machine loses nodes that are well.
-        "evs.suspect_timeout=PT10S",
-        "evs.inactive_timeout=PT10S",
-        "evs.install_timeout=PT10S",
+        "evs.suspect_timeout=PT5S",
+        "evs.inactive_timeout=PT7.5S",
+        "evs.install_timeout=PT7.5S",
     ];
     let mut options = vec![
         "--wsrep-on=ON".to_owned(),
