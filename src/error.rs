@@ -331,13 +331,18 @@ impl NamedLockError {
 /// For `?` in the closure. An error of this crate inside Diesel's error becomes itself again.
 impl From<diesel::result::Error> for NamedLockError {
     fn from(error: diesel::result::Error) -> Self {
-        match error {
-            Diesel::QueryBuilderError(inner) => match inner.downcast() {
-                Ok(ours) => *ours,
-                Err(inner) => Self::Database(Diesel::QueryBuilderError(inner)),
-            },
-            error => Self::Database(error),
-        }
+        recover(error, Self::Database)
+    }
+}
+
+/// Takes an error of this crate out of Diesel's. If there is none, makes one `otherwise`.
+pub(crate) fn recover<E: Error + Send + Sync + 'static>(error: Diesel, otherwise: impl FnOnce(Diesel) -> E) -> E {
+    match error {
+        Diesel::QueryBuilderError(inner) => match inner.downcast() {
+            Ok(ours) => *ours,
+            Err(inner) => otherwise(Diesel::QueryBuilderError(inner)),
+        },
+        error => otherwise(error),
     }
 }
 

@@ -1,7 +1,10 @@
 //! The error of fencing tokens.
 
 use super::FencingToken;
-use crate::{error::NamedLockError, name::LockName};
+use crate::{
+    error::{NamedLockError, recover},
+    name::LockName,
+};
 
 type Diesel = diesel::result::Error;
 
@@ -123,16 +126,10 @@ pub enum FenceError {
 /// For `?` in the closure. An error of this crate inside Diesel's error becomes itself again.
 impl From<Diesel> for FenceError {
     fn from(error: Diesel) -> Self {
-        match error {
-            Diesel::QueryBuilderError(inner) => match inner.downcast() {
-                Ok(ours) => *ours,
-                Err(inner) => match NamedLockError::from(Diesel::QueryBuilderError(inner)) {
-                    NamedLockError::Database(error) => Self::Database(error),
-                    lock => Self::Lock(lock),
-                },
-            },
-            error => Self::Database(error),
-        }
+        recover(error, |error| match NamedLockError::from(error) {
+            NamedLockError::Database(error) => Self::Database(error),
+            lock => Self::Lock(lock),
+        })
     }
 }
 

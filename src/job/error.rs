@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{error::NamedLockError, name::LockName};
+use crate::{
+    error::{NamedLockError, recover},
+    name::LockName,
+};
 
 type Diesel = diesel::result::Error;
 
@@ -127,13 +130,7 @@ pub enum JobError {
 /// For `?` in the closure. An error of this crate inside Diesel's error becomes itself again.
 impl From<Diesel> for JobError {
     fn from(error: Diesel) -> Self {
-        match error {
-            Diesel::QueryBuilderError(inner) => match inner.downcast() {
-                Ok(ours) => *ours,
-                Err(inner) => Self::Lock(Diesel::QueryBuilderError(inner).into()),
-            },
-            error => Self::Lock(error.into()),
-        }
+        recover(error, |error| Self::Lock(error.into()))
     }
 }
 

@@ -2,7 +2,12 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{connection_id::ConnectionId, error::NamedLockError, holder::SessionInfo, name::LockName};
+use crate::{
+    connection_id::ConnectionId,
+    error::{NamedLockError, recover},
+    holder::SessionInfo,
+    name::LockName,
+};
 
 type Diesel = diesel::result::Error;
 
@@ -222,13 +227,7 @@ impl From<NamedLockError> for QuorumError {
 /// For `?` in the closure. An error of this crate inside Diesel's error becomes itself again.
 impl From<Diesel> for QuorumError {
     fn from(error: Diesel) -> Self {
-        match error {
-            Diesel::QueryBuilderError(inner) => match inner.downcast() {
-                Ok(ours) => *ours,
-                Err(inner) => Self::Lock(Diesel::QueryBuilderError(inner).into()),
-            },
-            error => Self::Lock(error.into()),
-        }
+        recover(error, |error| Self::Lock(error.into()))
     }
 }
 
