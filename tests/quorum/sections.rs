@@ -200,9 +200,9 @@ fn an_error_travels_inside_diesels_and_comes_out_as_it_was() {
 
 #[test]
 fn a_long_wait_costs_no_node() {
-    let of = || nodes(urls(servers())).answer_within(Duration::from_secs(1)).build().unwrap();
+    let of = || nodes(urls(servers())).answer_within(SHORT).build().unwrap();
     let (holding, waiting, name) = (of(), of(), fresh("long_wait"));
-    let lock = lock(&name).idle_limit(Duration::from_secs(3));
+    let lock = lock(&name).idle_limit(Duration::from_secs(6));
     let held = holding.acquire(&lock).unwrap();
     thread::scope(|scope| {
         let next = scope.spawn(|| {
@@ -211,7 +211,7 @@ fn a_long_wait_costs_no_node() {
             guard.release().unwrap();
         });
         // Longer than a third of the idle limit and the time for an answer: after such a silence, a member counts as lost.
-        thread::sleep(Duration::from_millis(2_500));
+        thread::sleep(Duration::from_secs(5));
         held.release().unwrap();
         next.join().unwrap();
     });
@@ -219,13 +219,13 @@ fn a_long_wait_costs_no_node() {
 
 #[test]
 fn a_guard_that_is_used_again_and_again_keeps_its_home() {
-    let quorum = nodes(urls(servers())).answer_within(Duration::from_secs(1)).build().unwrap();
+    let quorum = nodes(urls(servers())).answer_within(SHORT).build().unwrap();
     let name = fresh("used");
-    let mut guard = quorum.acquire(&lock(&name).idle_limit(Duration::from_secs(3))).unwrap();
+    let mut guard = quorum.acquire(&lock(&name).idle_limit(Duration::from_secs(6))).unwrap();
     let home = guard.with_conn(id).unwrap();
     let start = Instant::now();
     // After a silence of a third of the idle limit and the time for an answer, a member counts as lost.
-    while start.elapsed() < Duration::from_millis(2_500) {
+    while start.elapsed() < Duration::from_secs(5) {
         thread::sleep(Duration::from_millis(100));
         assert_eq!(guard.with_conn(id).unwrap(), home);
         assert_eq!(guard.nodes(), NAMES);
@@ -236,12 +236,12 @@ fn a_guard_that_is_used_again_and_again_keeps_its_home() {
 
 #[test]
 fn a_closure_may_leave_its_connection_alone_for_almost_as_long_as_the_idle_limit() {
-    let quorum = nodes(urls(servers())).answer_within(Duration::from_secs(1)).build().unwrap();
+    let quorum = nodes(urls(servers())).answer_within(SHORT).build().unwrap();
     let name = fresh("alone");
-    let mut guard = quorum.acquire(&lock(&name).idle_limit(Duration::from_secs(3))).unwrap();
-    guard.with_conn(|_| thread::sleep(Duration::from_millis(2_300))).unwrap();
+    let mut guard = quorum.acquire(&lock(&name).idle_limit(Duration::from_secs(6))).unwrap();
+    guard.with_conn(|_| thread::sleep(Duration::from_millis(4_600))).unwrap();
     // Past the limit.
-    thread::sleep(Duration::from_millis(1_500));
+    thread::sleep(Duration::from_secs(3));
     assert_eq!(guard.nodes(), NAMES);
     guard.release().unwrap();
     assert_free(servers(), &name);
