@@ -49,11 +49,11 @@ impl SingletonJob {
 
     /// Checks the options.
     pub(crate) fn check(&self) -> Result<(), JobError> {
-        let (job, given) = (|| self.name().clone(), self.policy.abandoned_after);
+        let job = || self.name().clone();
         if let Some(given) = self.policy.interval.filter(|&time| time.is_zero() || time > Self::MAX_INTERVAL) {
             return Err(JobError::InvalidInterval { job: job(), given });
         }
-        if given > Self::MAX_INTERVAL {
+        if let Some(given) = Some(self.policy.abandoned_after).filter(|&time| time > Self::MAX_INTERVAL) {
             return Err(JobError::InvalidRetryTime { job: job(), given });
         }
         match &self.key {

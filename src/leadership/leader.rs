@@ -6,9 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use log::warn;
-
-use super::step_down::{Requests, StepDown};
+use super::step_down::{Requests, StepDown, warn_of_late};
 #[cfg(feature = "fence")]
 use crate::fence::FencingToken;
 use crate::{
@@ -16,7 +14,6 @@ use crate::{
     connection_id::ConnectionId,
     driver::status::NamedLockConnection,
     error::NamedLockError,
-    log_target::TARGET,
     name::LockName,
 };
 
@@ -141,13 +138,7 @@ impl<C: NamedLockConnection> Leadership<C> {
 
     fn end(&mut self) -> Option<WatchedGuard<NamedLockGuard<C>>> {
         let watched = self.watched.take()?;
-        if let Some(lost_for) = watched.lost_for() {
-            let (name, connection) = (&watched.names()[0], watched.connection_id().get());
-            warn!(
-                target: TARGET, lost_for:?, connection;
-                "the leader by named lock `{name}` on connection {connection} continued for {lost_for:.3?} after the loss of the lock was noticed"
-            );
-        }
+        warn_of_late(&watched.names()[0], watched.connection_id(), watched.lost_for());
         Some(watched)
     }
 

@@ -1,6 +1,13 @@
 //! A handle to ask a leader to step down.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use log::warn;
+
+use crate::{connection_id::ConnectionId, log_target::TARGET, name::LockName};
 
 /// A handle to ask a leader to step down, from anywhere in its process, for example from the thread of a signal handler.
 ///
@@ -17,6 +24,17 @@ pub(crate) struct Requests {
     /// The same for tasks.
     #[cfg(feature = "async")]
     pub(crate) notice: tokio::sync::Notify,
+}
+
+/// Logs that a leader, before it stepped down, continued after a loss.
+pub(crate) fn warn_of_late(name: &LockName, connection: ConnectionId, lost_for: Option<Duration>) {
+    if let Some(lost_for) = lost_for {
+        let connection = connection.get();
+        warn!(
+            target: TARGET, lost_for:?, connection;
+            "the leader by named lock `{name}` on connection {connection} continued for {lost_for:.3?} after the loss of the lock was noticed"
+        );
+    }
 }
 
 impl Requests {

@@ -2,7 +2,6 @@
 
 use std::{future::poll_fn, panic::resume_unwind, pin::pin, time::Duration};
 
-use log::warn;
 use scopeguard::ScopeGuard;
 use tokio::{sync::Notify, time::timeout};
 
@@ -12,7 +11,6 @@ use crate::{
         nonblocking::Nonblocking,
         status::nonblocking::{self as status, NamedLockConnection},
     },
-    log_target::TARGET,
     section::{ask::ping, kill::kill_own},
     watch::{SHORTEST_INTERVAL, Watch},
 };
@@ -50,15 +48,14 @@ where
 async fn ping_until<C: NamedLockConnection>(watch: &Watch, conn: &mut C, interval: Duration, computed: &Notify) {
     loop {
         let sent = watch.elapsed();
-        if let Err(error) = ping::<Nonblocking, C>(conn).await {
+        let answer = ping::<Nonblocking, C>(conn).await.map(|_| true);
+        if !watch.is_answered(sent, answer) {
             watch.lose();
-            warn!(target: TARGET, "connection of a computation: a ping failed, and the lock counts as lost: {error}");
             status::mark_broken(conn);
             computed.notified().await;
             // If the ping was only struck, the release could succeed, although the loss was reported.
             return kill_own::<Nonblocking, C>(conn).await;
         }
-        watch.heard(sent);
         if timeout(interval, computed.notified()).await.is_ok() {
             return;
         }

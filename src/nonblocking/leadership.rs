@@ -49,7 +49,7 @@ use crate::{
     error::NamedLockError,
     holder::SessionInfo,
     keep_alive_error::KeepAliveError,
-    leadership::step_down::Requests,
+    leadership::step_down::{Requests, warn_of_late},
     log_target::TARGET,
     name::LockName,
     section::{ask::describe_holder, outcome::Section},
@@ -351,15 +351,8 @@ impl<C: OwnedConnection> Leadership<C> {
 
 const UNTIL_RESIGNED: &str = "a leadership has its lock until it is resigned";
 
-/// Logs that the leader continued after a loss.
 fn tell_late<G>(watched: &WatchedGuard<G>) {
-    if let Some(lost_for) = watched.lost_for() {
-        let (name, connection) = (&watched.names()[0], watched.connection_id().get());
-        warn!(
-            target: TARGET, lost_for:?, connection;
-            "the leader by named lock `{name}` on connection {connection} continued for {lost_for:.3?} after the loss of the lock was noticed"
-        );
-    }
+    warn_of_late(&watched.names()[0], watched.connection_id(), watched.lost_for());
 }
 
 impl<C: OwnedConnection> Drop for Leadership<C> {
